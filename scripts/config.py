@@ -1,0 +1,28 @@
+"""Where things are, and the audio constants of the study.
+
+The only module that knows paths. Everything the pipeline writes lies under `WORKSPACE`, the project's own
+folder unless the environment variable of that name says otherwise (the tests use it to leave the project alone).
+"""
+
+import os
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+WORKSPACE = Path(os.environ.get("WORKSPACE", ROOT)).expanduser().resolve()
+
+MAPS = WORKSPACE / "maps"
+MFC_DATASET = WORKSPACE / "mfc_dataset"
+RESULTS = WORKSPACE / "results"
+PNGS = WORKSPACE / "pngs"
+
+AUDIOMNIST = ROOT.parent / "AudioMNIST" / "data"
+
+SAMPLE_RATE = 48_000  # Hz, of AudioMNIST and of everything derived from it
+RECORDING_SAMPLES = 47_998  # AudioMNIST's longest recording; the study pads all others to it
+
+SEED = 42
+
+
+def smoke() -> bool:
+    """True in the tests' quick run of the notebooks (`run_notebooks.py --smoke`): same steps, least work."""
+    return os.environ.get("SMOKE") == "1"

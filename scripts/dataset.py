@@ -1,0 +1,166 @@
+"""From JPEGs on disk to what fastai trains on: small grey images in memory, and batches of them.
+
+An MFC JPEG has 224 × 224 pixels but carries only the 12 × 98 numbers it was made from. Decoding and shrinking all of
+them once, to a size that still holds those numbers, makes each epoch many times faster and loses nothing measurable.
+"""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from fastai.data.core import DataLoaders, Datasets
+from fastai.data.transforms import Categorize, IntToFloatTensor, Normalize
+from fastai.torch_core import TensorImageBW
+from fastai.vision.core import TensorImage
+from fasttransform import DisplayedTransform
+from joblib import Parallel, delayed
+from PIL import Image, UnidentifiedImageError
+from tqdm.auto import tqdm
+
+from caching import digest, recompute, replacing, shown
+from corpus import GENDERS, Corpus, CorpusError
+
+BATCH = 500  # images a worker decodes before it reports back
+
+
+def available_images(corpus: Corpus, table: pd.DataFrame) -> pd.DataFrame:
+    """The rows of the images table (see generation.load_maps) whose JPEG is there, with its size and time as `stamp`.
+
+    Raises CorpusError where there is none at all.
+    """
+    present = {}
+    if corpus.images.is_dir():
+        for entry in os.scandir(corpus.images):
+            if entry.name.endswith(".jpg"):
+                stat = entry.stat()
+                present[entry.name] = f"{stat.st_size}-{stat.st_mtime_ns}"
+    stamps = table["image"].map(present)
+    if stamps.isna().all():
+        raise CorpusError(f"{corpus.images}: no MFC JPEGs in it; run notebook 02_generate_mfc first")
+    return table.assign(stamp=stamps).dropna(subset="stamp").reset_index(drop=True)
+
+
+def load_images(corpus: Corpus, table: pd.DataFrame, *, size: tuple[int, int]) -> np.ndarray:
+    """The table's JPEGs as grey levels, uint8 of shape (images, height, width), in the table's order.
+
+    Decoded in parallel and kept in results/ for the next time. Raises CorpusError for a JPEG that cannot be decoded.
+    """
+    height, width = size
+    path = corpus.results / f"images_{height}x{width}.npy"
+    key_path = path.with_suffix(".key")
+    key = digest(table[["image", "stamp"]].to_numpy().tolist(), size)
+    if path.exists() and key_path.exists() and key_path.read_text() == key and not recompute():
+        print(f"From the cache: {shown(path)}")
+        return np.load(path, allow_pickle=False)
+    names = table["image"].tolist()
+    batches = [names[start : start + BATCH] for start in range(0, len(names), BATCH)]
+    work = Parallel(n_jobs=os.cpu_count(), return_as="generator")(
+        delayed(_decode_batch)(corpus.images, batch, size) for batch in batches
+    )
+    images = np.empty((len(names), height, width), np.uint8)
+    with tqdm(total=len(names), desc="Decoding JPEGs", unit="image", leave=False) as progress:
+        for start, batch in zip(range(0, len(names), BATCH), work):
+            images[start : start + len(batch)] = batch
+            progress.update(len(batch))
+    key_path.unlink(missing_ok=True)  # first the key of the old images goes, last the key of the new ones comes
+    with replacing(path) as partial, partial.open("wb") as file:
+        np.save(file, images, allow_pickle=False)
+    with replacing(key_path) as partial:
+        partial.write_text(key)
+    return images
+
+
+def _decode_batch(folder: Path, names: list[str], size: tuple[int, int]) -> np.ndarray:
+    return np.stack([shrink(_open_jpeg(folder / name), size) for name in names])
+
+
+def _open_jpeg(path: Path) -> Image.Image:
+    try:
+        with Image.open(path, formats=["JPEG"]) as image:
+            return image.convert("L")
+    except (OSError, UnidentifiedImageError):
+        raise CorpusError(f"{path}: not a whole JPEG; delete it and run notebook 02_generate_mfc again") from None
+
+
+def shrink(image: Image.Image, size: tuple[int, int]) -> np.ndarray:
+    """A grey image as uint8 of shape size = (height, width): triangle-filtered, so that no pixel is left out."""
+    height, width = size
+    return np.asarray(image.resize((width, height), Image.Resampling.BILINEAR))
+
+
+class TimeShift(DisplayedTransform):
+    """Rolls each training image along time by up to `most` of its width, each by its own amount.
+
+    The study pads every recording at random in front and behind, so a shifted image is one that padding might have
+    made; a flip, a rotation or a zoom would be a sound that nobody makes.
+    """
+
+    split_idx, order = 0, 20  # training only; after the images became floats
+
+    def __init__(self, most: float):
+        self.most = most
+
+    def encodes(self, images: TensorImage):
+        n_images, _, _, width = images.shape
+        most = int(self.most * width)
+        shifts = torch.randint(-most, most + 1, (n_images, 1), device=images.device)
+        columns = (torch.arange(width, device=images.device) - shifts) % width
+        return images.gather(3, columns[:, None, None, :].expand(images.shape))
+
+
+def make_dls(
+    images: np.ndarray,
+    genders: pd.Series,
+    split: pd.Series,
+    *,
+    batch_size: int = 64,
+    max_shift: float = 0.0,
+    stats: tuple[float, float] | None = None,
+) -> DataLoaders:
+    """fastai DataLoaders over grey images: batches of float32 (batch, 1, height, width), normalised, and classes.
+
+    images: uint8 (images, height, width); genders, split: of each image. Classes are 0 female, 1 male.
+    stats: mean and standard deviation of the grey levels in 0…1, those of the training part by default.
+    """
+    parts = [np.flatnonzero(split == part).tolist() for part in ("train", "valid")]
+    mean, std = stats or grey_stats(images[parts[0]])
+    tensor, labels = torch.from_numpy(images)[:, None], genders.tolist()
+
+    def image(index: int):
+        return TensorImageBW(tensor[index])
+
+    def gender(index: int):
+        return labels[index]
+
+    categorize = Categorize(vocab=list(GENDERS), sort=False)
+    datasets = Datasets(range(len(images)), [[image], [gender, categorize]], splits=parts)
+    return datasets.dataloaders(
+        bs=batch_size,
+        val_bs=256,
+        num_workers=0,
+        device=torch.device("cuda" if torch.cuda.is_available() else "cpu"),
+        after_batch=[
+            IntToFloatTensor(),
+            TimeShift(max_shift),
+            Normalize.from_stats([mean], [std], cuda=torch.cuda.is_available()),
+        ],
+    )
+
+
+def to_batch(images: np.ndarray, normalisation: dict) -> torch.Tensor:
+    """Images, uint8 (images, height, width), as a network takes them: float32 (images, 1, height, width), normalised.
+
+    normalisation: mean and std of the grey levels in 0…1, as a model's card gives them.
+    """
+    batch = torch.from_numpy(np.ascontiguousarray(images))[:, None].float() / 255
+    return (batch - normalisation["mean"]) / normalisation["std"]
+
+
+def grey_stats(images: np.ndarray) -> tuple[float, float]:
+    """Mean and standard deviation of uint8 images, as grey levels in 0…1."""
+    counts = np.bincount(images.ravel(), minlength=256)
+    levels = np.arange(256) / 255
+    mean = float(np.average(levels, weights=counts))
+    return mean, float(np.sqrt(np.average((levels - mean) ** 2, weights=counts)))

@@ -1,0 +1,4 @@
+#!/usr/bin/env bash
+# Set-up and the main job: runs all notebooks, in order, on the corpus that is there. Arguments go to run_notebooks.py.
+source "$(dirname "${BASH_SOURCE[0]}")/setup.sh"
+exec "$python" scripts/run_notebooks.py "$@"

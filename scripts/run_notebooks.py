@@ -1,0 +1,163 @@
+#!/usr/bin/env python3
+"""Run the numbered notebooks in order on the resolved corpus, each in a fresh kernel.
+
+    python scripts/run_notebooks.py                 all of them
+    python scripts/run_notebooks.py 01 03           these
+    python scripts/run_notebooks.py --in-place      all, and refresh the committed notebooks with the outputs
+    python scripts/run_notebooks.py --recompute     all, without any cache
+    python scripts/run_notebooks.py --smoke         all, on a tiny demo corpus in a temporary folder (for tests)
+
+Executed copies and their HTML go to results/<corpus>/notebooks/. The run stops at the first cell that fails.
+"""
+
+import argparse
+import os
+import re
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import nbformat
+from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError
+from nbconvert import HTMLExporter
+
+ROOT = Path(__file__).resolve().parents[1]
+PROGRESS = re.compile(r"<progress value='(\d+)' class='[^']*' max='(\d+)'")
+
+
+class StreamingClient(NotebookClient):
+    """Runs a notebook and passes its progress bars and messages on to this terminal as they come."""
+
+    def process_message(self, msg, cell, cell_index):
+        content = msg["content"]
+        if msg["msg_type"] == "stream":
+            sys.stderr.write(content["text"])
+        elif msg["msg_type"] in ("display_data", "update_display_data"):
+            bar = PROGRESS.search(content["data"].get("text/html", ""))
+            if bar:
+                sys.stderr.write(f"\r    {bar[1]}/{bar[2]} ")
+        sys.stderr.flush()
+        return super().process_message(msg, cell, cell_index)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("notebooks", nargs="*", metavar="NUMBER", help="which to run, e.g. 01 03 (default: all)")
+    parser.add_argument("--in-place", action="store_true", help="refresh the notebooks in nbs/ with the outputs")
+    parser.add_argument("--recompute", action="store_true", help="use no cached result")
+    parser.add_argument("--smoke", action="store_true", help="tiny demo corpus, one epoch, temporary folder")
+    options = parser.parse_args()
+
+    every = sorted((ROOT / "nbs").glob("[0-9][0-9]_*.ipynb"))
+    chosen = [path for path in every if not options.notebooks or path.name[:2] in options.notebooks]
+    unknown = sorted(set(options.notebooks) - {path.name[:2] for path in every})
+    if unknown:
+        parser.error(f"no notebook {unknown[0]} in nbs/; there are {' '.join(path.name[:2] for path in every)}")
+
+    # fastai 2.8 compiles a function at import in a way that torch 2.14 warns of; no reader can do anything about it.
+    os.environ.setdefault("PYTHONWARNINGS", "ignore:`torch.jit.script` is deprecated:FutureWarning")
+    # A thread that waits should not spin: training beside other programs would be several times slower.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    if options.recompute:
+        os.environ["RECOMPUTE"] = "1"
+    if options.smoke:
+        os.environ |= {"SMOKE": "1", "CORPUS": "demo"}
+        os.environ.setdefault("WORKSPACE", tempfile.mkdtemp(prefix="gender_smoke_"))
+
+    from corpus import CorpusError, resolve_corpus  # here, because the settings above decide what it finds
+
+    try:
+        corpus = resolve_corpus()
+    except CorpusError as error:
+        print(error, file=sys.stderr)
+        return 1
+    print(f"Corpus: {corpus.title}")
+    started = time.perf_counter()
+    for path in chosen:
+        if not run_notebook(path, corpus.results / "notebooks", in_place=options.in_place):
+            return 1
+    print(f"Done in {time.perf_counter() - started:.0f} s; to read: {corpus.results / 'notebooks'}")
+    return 0
+
+
+def run_notebook(path: Path, output: Path, *, in_place: bool) -> bool:
+    """Executes one notebook and keeps the result; False, with the failing cell and its error on stderr, if it fails."""
+    print(f"{path.name} …", flush=True)
+    started = time.perf_counter()
+    notebook = nbformat.read(path, as_version=4)
+    client = StreamingClient(
+        notebook, timeout=None, kernel_name="python3", resources={"metadata": {"path": str(path.parent)}}
+    )
+    failure = None
+    try:
+        client.execute()
+    except CellExecutionError:
+        failure = next(
+            cell for cell in notebook.cells if any(out.output_type == "error" for out in cell.get("outputs", []))
+        )
+    tidy(notebook)
+    save(notebook, output / path.name)
+    if failure is not None:
+        error = next(out for out in failure.outputs if out.output_type == "error")
+        print(f"\n{path.name}, cell [{failure.execution_count}] failed:\n{failure.source}", file=sys.stderr)
+        print(f"{error.ename}: {error.evalue}", file=sys.stderr)
+        return False
+    html, _ = HTMLExporter().from_notebook_node(notebook)
+    write_text(output / f"{path.stem}.html", html)
+    if in_place:
+        save(without_players(notebook), path)
+    print(f"{path.name}: {time.perf_counter() - started:.0f} s", flush=True)
+    return True
+
+
+def tidy(notebook) -> None:
+    """Leaves in the outputs what a terminal or browser would still show at the end: no overwritten progress bars."""
+    notebook.metadata = {
+        "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
+        "language_info": {"name": "python"},
+    }
+    for cell in notebook.cells:
+        cell.metadata = {}
+        kept = []
+        for output in cell.get("outputs", []):
+            if output.output_type == "stream":
+                output.text = "".join(line.split("\r")[-1] for line in output.text.splitlines(keepends=True))
+                if not output.text.strip():
+                    continue
+            elif output.output_type == "display_data" and is_spent_progress_bar(output.data):
+                continue
+            kept.append(output)
+        if cell.cell_type == "code":
+            cell.outputs = kept
+
+
+def is_spent_progress_bar(data: dict) -> bool:
+    if "application/vnd.jupyter.widget-view+json" in data:
+        return True
+    html = data.get("text/html")
+    return html is not None and not re.sub(r"<style>.*?</style>|<[^>]+>", "", html, flags=re.DOTALL).strip()
+
+
+def without_players(notebook):
+    """The notebook without embedded sound: recordings belong to their corpus and are not part of this project."""
+    for cell in notebook.cells:
+        for output in cell.get("outputs", []):
+            if "<audio" in output.get("data", {}).get("text/html", ""):
+                output.data = {"text/plain": "(a player stands here when the notebook is run)"}
+    return notebook
+
+
+def save(notebook, path: Path) -> None:
+    write_text(path, nbformat.writes(notebook) + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
+    from caching import write_atomically
+
+    write_atomically(path, text)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,390 @@
+"""ResNet-34 by fastai: from ImageNet weights where they can be had, from scratch where they cannot.
+
+Training is resumable and repeatable: every epoch begins from a seed of its own, and after every epoch the network and
+its optimiser are kept, so that a run that was stopped ends with the same weights as one that was not. A trained model
+is a safetensors file beside a JSON card of what it is; neither can run code when it is read.
+"""
+
+import argparse
+import importlib.metadata
+import json
+import os
+import platform
+import random
+import sys
+import time
+from dataclasses import asdict, dataclass
+from datetime import date
+from pathlib import Path
+from urllib.error import URLError
+
+import numpy as np
+import pandas as pd
+import torch
+from fastai.callback.channelslast import ChannelsLast
+from fastai.callback.core import Callback
+from fastai.callback.fp16 import MixedPrecision
+from fastai.callback.schedule import SuggestionMethod
+from fastai.data.core import DataLoaders
+from fastai.learner import Learner
+from fastai.metrics import F1Score, error_rate
+from fastai.torch_core import set_seed
+from fastai.vision.learner import create_body, vision_learner
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file, save_file
+from torchvision.models import ResNet34_Weights, resnet34
+
+from caching import cached_json, digest, recompute, replacing, shown, write_json
+from config import SEED, smoke
+from corpus import GENDERS, Corpus, CorpusError, resolve_corpus
+from dataset import available_images, grey_stats, load_images, make_dls, to_batch
+from generation import load_maps
+from splits import VALID_FRACTION, random_split
+
+HEAD_EPOCHS = 2  # with ImageNet weights: the new head alone, as in the study
+LEAST_STEPS = 800  # batches that a network of a small corpus is trained on, within MOST_EPOCHS
+MOST_EPOCHS = 30
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a network is trained. The defaults are those that notebook 03 gives reasons for."""
+
+    image_size: tuple[int, int] = (32, 112)  # pixels, height and width
+    epochs: int = 8
+    learning_rate: float = 3e-3
+    batch_size: int = 64
+    max_shift: float = 0.2  # of the image's width, either way
+    seed: int = SEED
+
+
+def default_recipe(n_images: int, **changes) -> Recipe:
+    """The recipe for a corpus of so many images, with some of its fields changed.
+
+    A small corpus gets more epochs, so that its network also sees about as many batches as it takes to learn
+    anything from scratch; the tests' smoke run gets one.
+    """
+    steps_per_epoch = max(1, round((1 - VALID_FRACTION) * n_images / Recipe.batch_size))
+    epochs = min(max(Recipe.epochs, round(LEAST_STEPS / steps_per_epoch)), MOST_EPOCHS)
+    return Recipe(**{"epochs": 1 if smoke() else epochs} | changes)
+
+
+class ModelError(ValueError):
+    """A model file that cannot be used; the message is one line that names the file."""
+
+
+def imagenet_state() -> dict[str, torch.Tensor] | None:
+    """torchvision's ImageNet weights of ResNet-34, or None, said in one line, where they cannot be had.
+
+    The environment variable RESNET34_WEIGHTS can name a safetensors file with the same tensors, or be 'none'.
+    """
+    choice = os.environ.get("RESNET34_WEIGHTS")
+    if choice == "none" or smoke():
+        print("RESNET34_WEIGHTS=none or a smoke run: training from scratch.")
+        return None
+    if choice:
+        try:
+            return load_file(choice)
+        except (OSError, SafetensorError) as error:
+            raise ModelError(f"{choice}: not a safetensors file ({error})") from None
+    try:
+        return ResNet34_Weights.IMAGENET1K_V1.get_state_dict(progress=False, check_hash=True, weights_only=True)
+    except (URLError, OSError, RuntimeError):
+        print("ImageNet weights of ResNet-34 cannot be downloaded here: training from scratch.")
+        return None
+
+
+def make_learner(dls: DataLoaders, imagenet: dict[str, torch.Tensor] | None = None) -> Learner:
+    """A fastai Learner: ResNet-34 body for one grey channel, fastai's head for two classes, female the positive one.
+
+    imagenet: weights of torchvision's resnet34; the three colour channels' first weights are summed, which is what
+    an image with three equal channels amounts to. Raises ModelError where they do not fit.
+    """
+    learn = vision_learner(
+        dls,
+        resnet34,
+        n_in=1,
+        n_out=len(GENDERS),
+        pretrained=False,
+        normalize=False,
+        metrics=[error_rate, F1Score(pos_label=GENDERS.index("female"))],
+        cbs=[ChannelsLast(), SeedEpochs()],
+    )
+    if imagenet is not None:
+        whole = resnet34()
+        try:
+            whole.load_state_dict(imagenet)
+        except RuntimeError as error:
+            raise ModelError(f"ImageNet weights do not fit ResNet-34: {str(error).splitlines()[0]}") from None
+        learn.model[0].load_state_dict(create_body(whole, n_in=1, pretrained=True, cut=-2).state_dict())
+    if torch.cuda.is_available():
+        learn.add_cb(MixedPrecision())
+    elif torch.cpu.get_capabilities().get("amx_bf16"):
+        learn.add_cb(CpuBfloat16())
+    return learn
+
+
+class CpuBfloat16(Callback):
+    """bfloat16 on processors with AMX, where it is several times faster than float32 (fastai's own is for GPUs)."""
+
+    order = MixedPrecision.order
+
+    def before_batch(self):
+        self.autocast = torch.autocast("cpu", dtype=torch.bfloat16)
+        self.autocast.__enter__()
+
+    def after_pred(self):
+        self.learn.pred = self.pred.float()
+
+    def after_loss(self):
+        self.autocast.__exit__(None, None, None)
+
+
+class SeedEpochs(Callback):
+    """Seeds every random generator anew before each epoch, so that a resumed epoch is the one that was missed."""
+
+    order = -100
+    seed = SEED
+
+    def before_epoch(self):
+        set_seed(self.seed * 1_000 + self.epoch, reproducible=True)
+        self.dls.train.rng = random.Random(self.seed * 1_000 + self.epoch)
+
+
+class KeepEpochs(Callback):
+    """After each epoch: adds to the history and writes a checkpoint from which `train` can resume."""
+
+    order = 80  # after fastai's Recorder
+
+    def __init__(self, path: Path, key: str, stage: int, history: list[dict]):
+        self.path, self.key, self.stage, self.history = path, key, stage, history
+
+    def before_epoch(self):
+        self.started = time.perf_counter()
+
+    def after_epoch(self):
+        names = [name for name in self.recorder.metric_names if name not in ("epoch", "time")]
+        values = dict(zip(names, map(float, self.recorder.values[-1])))
+        seconds = round(time.perf_counter() - self.started, 1)
+        self.history.append({"stage": self.stage, "epoch": self.epoch} | values | {"seconds": seconds})
+        _save_checkpoint(self.learn, self.path, self.key, self.stage, self.history)
+
+
+def train(learn: Learner, recipe: Recipe, *, checkpoint: Path, key: str, pretrained: bool) -> list[dict]:
+    """Trains to the end of the recipe and returns its history, one dict an epoch; resumes from a checkpoint.
+
+    pretrained: train the head alone first. checkpoint: where to keep the state between epochs; it is used only if it
+    was written under the same `key`, and it is removed by whoever saves the finished model.
+    """
+    stages = [("head", HEAD_EPOCHS)] if pretrained else []
+    stages.append(("all", recipe.epochs))
+    learn.seed_epochs.seed = recipe.seed
+    history: list[dict] = []
+    done = -1, -1
+    if checkpoint.exists():
+        done = _load_checkpoint(learn, checkpoint, key, history) or done
+    for stage, (part, epochs) in enumerate(stages):
+        start = done[1] + 1 if stage == done[0] else 0
+        if stage < done[0] or start == epochs:
+            continue
+        if part == "head":
+            learn.freeze()
+        else:
+            learn.unfreeze()
+        keep = KeepEpochs(checkpoint, key, stage, history)
+        learn.fit_one_cycle(epochs, recipe.learning_rate, cbs=keep, start_epoch=start)
+    return history
+
+
+def _save_checkpoint(learn: Learner, path: Path, key: str, stage: int, history: list[dict]) -> None:
+    tensors = {f"model.{name}": tensor.contiguous() for name, tensor in learn.model.state_dict().items()}
+    plain = []  # the optimiser's step counts and flags, one dict a parameter
+    for index, state in enumerate(learn.opt.state_dict()["state"]):
+        tensors |= {
+            f"opt.{index}.{name}": value.contiguous() for name, value in state.items() if torch.is_tensor(value)
+        }
+        plain.append({name: value for name, value in state.items() if not torch.is_tensor(value)})
+    told = {"key": key, "stage": stage, "history": history, "optimiser": plain}
+    with replacing(path) as partial:
+        save_file(tensors, partial, metadata={"checkpoint": json.dumps(told)})
+
+
+def _load_checkpoint(learn: Learner, path: Path, key: str, history: list[dict]) -> tuple[int, int] | None:
+    """Restores network, optimiser and history; returns the last finished (stage, epoch), None if it is another's."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            told = json.loads(file.metadata()["checkpoint"])
+            tensors = {name: file.get_tensor(name) for name in file.keys()}
+    except (SafetensorError, OSError, KeyError, TypeError, ValueError):
+        return None
+    if told["key"] != key:
+        return None
+    learn.model.load_state_dict(
+        {name.removeprefix("model."): tensor for name, tensor in tensors.items() if name.startswith("model.")}
+    )
+    if learn.opt is None:
+        learn.create_opt()
+    for name, tensor in tensors.items():
+        if name.startswith("opt."):
+            _, index, field = name.split(".")
+            told["optimiser"][int(index)][field] = tensor.to(learn.dls.device)
+    learn.opt.load_state_dict({"hypers": learn.opt.hypers, "state": told["optimiser"]})
+    history.extend(told["history"])
+    print(f"Resumed after epoch {history[-1]['epoch'] + 1}: {shown(path)}")
+    return told["stage"], history[-1]["epoch"]
+
+
+def find_learning_rate(
+    corpus: Corpus, images: np.ndarray, table: pd.DataFrame, split: pd.Series, recipe: Recipe
+) -> dict:
+    """fastai's learning-rate search: dict of rates, smoothed losses and the suggestion (valley); cached."""
+
+    def search() -> dict:
+        dls = make_dls(images, table["gender"], split, batch_size=recipe.batch_size, max_shift=recipe.max_shift)
+        set_seed(recipe.seed, reproducible=True)
+        learn = make_learner(dls, imagenet_state())
+        learn.path = corpus.results  # where fastai keeps the weights during the search
+        found = learn.lr_find(num_it=20 if smoke() else 100, show_plot=False, suggest_funcs=SuggestionMethod.Valley)
+        return {
+            "rates": [float(rate) for rate in learn.recorder.lrs],
+            "losses": [float(loss) for loss in learn.recorder.losses],
+            "suggestion": float(found.valley),
+        }
+
+    key = {"images": _fingerprint(table, split), "recipe": asdict(recipe)}
+    return cached_json(corpus.results / "learning_rate.json", key, search)
+
+
+def _fingerprint(table: pd.DataFrame, split: pd.Series) -> str:
+    """Stands for a set of images and its division into parts."""
+    return digest(table[["image", "path", "stamp"]].to_numpy().tolist(), split.tolist())
+
+
+def model_path(corpus: Corpus, name: str) -> Path:
+    return corpus.results / "models" / f"{name}.safetensors"
+
+
+def train_model(
+    corpus: Corpus, images: np.ndarray, table: pd.DataFrame, split: pd.Series, recipe: Recipe, *, name: str
+) -> tuple[Learner, dict]:
+    """A trained Learner and its card: from results/<corpus>/models/<name>.safetensors, or trained and saved there.
+
+    images: uint8 (images, height, width) of the rows of `table` (image, gender, speaker, stamp), divided by `split`.
+    The card says what the model is and how it came about: classes, view, image size, normalisation, corpus, split,
+    recipe, history, versions.
+    """
+    path = model_path(corpus, name)
+    stats = grey_stats(images[(split == "train").to_numpy()])
+    dls = make_dls(
+        images, table["gender"], split, batch_size=recipe.batch_size, max_shift=recipe.max_shift, stats=stats
+    )
+    key = digest(_fingerprint(table, split), asdict(recipe))
+    if path.exists() and not recompute():
+        card = read_card(path)
+        if card["key"] == key:
+            print(f"From the cache: {shown(path)}")
+            return load_learner(path, dls), card
+    imagenet = imagenet_state()
+    set_seed(recipe.seed, reproducible=True)
+    learn = make_learner(dls, imagenet)
+    checkpoint = path.with_suffix(".checkpoint")
+    history = train(
+        learn, recipe, checkpoint=checkpoint, key=digest(key, imagenet is not None), pretrained=imagenet is not None
+    )
+    card = {
+        "name": name,
+        "classes": list(GENDERS),
+        "architecture": "resnet34, one input channel, fastai's head",
+        "view": "mfc",
+        "image_size": list(recipe.image_size),
+        "normalisation": {"mean": stats[0], "std": stats[1]},
+        "corpus": corpus.title,
+        "split": {part: int(count) for part, count in split.value_counts().items()},
+        "speakers": {part: int(table["speaker"][split == part].nunique()) for part in split.dropna().unique()},
+        "recipe": asdict(recipe),
+        "imagenet_weights": imagenet is not None,
+        "history": history,
+        "seconds": round(sum(epoch["seconds"] for epoch in history), 1),
+        "versions": versions(),
+        "date": date.today().isoformat(),
+        "key": key,
+    }
+    save_model(learn, card, path)
+    checkpoint.unlink(missing_ok=True)
+    return learn, card
+
+
+def save_model(learn: Learner, card: dict, path: Path) -> None:
+    """Weights as safetensors and, written last, the card beside them."""
+    card_path = path.with_suffix(".json")
+    card_path.unlink(missing_ok=True)
+    with replacing(path) as partial:
+        save_file({name: tensor.contiguous() for name, tensor in learn.model.state_dict().items()}, partial)
+    write_json(card_path, card)
+
+
+def read_card(path: Path) -> dict:
+    """The card of a model; {'key': None} where it has none, as after a run that was stopped while saving."""
+    try:
+        return json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {"key": None}
+
+
+def cached_cards(corpus: Corpus, pattern: str) -> list[dict]:
+    """The cards of the corpus's trained models whose names match a glob pattern, in the order of their names."""
+    return [read_card(path) for path in sorted((corpus.results / "models").glob(f"{pattern}.json"))]
+
+
+def load_learner(path: Path, dls: DataLoaders) -> Learner:
+    """A Learner with a saved model's weights. Raises ModelError for a file that does not fit."""
+    learn = make_learner(dls)
+    try:
+        learn.model.load_state_dict(load_file(path))
+    except (OSError, SafetensorError, RuntimeError) as error:
+        raise ModelError(f"{path}: not this network's weights ({str(error).splitlines()[0]}); delete it") from None
+    return learn
+
+
+def predict(model: torch.nn.Module, images: np.ndarray, normalisation: dict, *, batch_size: int = 256) -> np.ndarray:
+    """p_female of each image, float64 of shape (images,). images: uint8 (images, height, width)."""
+    device = next(model.parameters()).device
+    model.eval()
+    found = []
+    with torch.inference_mode():
+        for start in range(0, len(images), batch_size):
+            scores = model(to_batch(images[start : start + batch_size], normalisation).to(device))
+            found.append(scores.double().softmax(dim=1)[:, GENDERS.index("female")].cpu())
+    return torch.cat(found).numpy()
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python and of the packages that results depend on."""
+    packages = ("torch", "torchvision", "fastai", "librosa", "scikit-image", "numpy", "pillow")
+    return {"python": platform.python_version()} | {name: importlib.metadata.version(name) for name in packages}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="Train on the resolved corpus's MFC JPEGs, random split.")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[SEED], help="one model for each of these seeds")
+    options = parser.parse_args()
+    try:
+        corpus = resolve_corpus()
+        table = available_images(corpus, load_maps(corpus))
+        for seed in options.seeds:
+            recipe = default_recipe(len(table), seed=seed)
+            images = load_images(corpus, table, size=recipe.image_size)
+            split = random_split(table["image"], seed=seed)
+            _, card = train_model(corpus, images, table, split, recipe, name=f"mfc_random_seed{seed}")
+            last = card["history"][-1]
+            print(
+                f"seed {seed}: error rate {last['error_rate']:.2%}, F1 {last['f1_score']:.4f}, {card['seconds']:.0f} s"
+            )
+    except (CorpusError, ModelError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
