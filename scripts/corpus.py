@@ -83,7 +83,10 @@ def resolve_corpus(choice: str | None = None) -> Corpus:
     if choice == "demo":
         folder = config.RESULTS / "demo" / "data"
         size = {"n_speakers": 12, "n_repetitions": 1} if config.smoke() else {}
-        return Corpus("demo", make_demo_corpus(folder, **size))
+        try:
+            return Corpus("demo", make_demo_corpus(folder, **size))
+        except (RuntimeError, OSError) as error:
+            raise CorpusError(f"{folder}: the demo corpus cannot be made ({error})") from None
     folder = (config.ROOT / Path(choice).expanduser()).resolve()
     corpus = Corpus(corpus_name(folder), folder)
     if corpus.name == "demo":

@@ -62,7 +62,7 @@ def grad_cam(
     return torch.cat(found).numpy()
 
 
-def cell_size(image_size: tuple[int, int], maps: np.ndarray) -> tuple[float, float]:
+def cell_size(maps: np.ndarray) -> tuple[float, float]:
     """What one cell of the maps stands for: (cepstral coefficients, milliseconds)."""
     milliseconds = N_FRAMES * HOP_LENGTH / SAMPLE_RATE * 1000
     return N_MFCC / maps.shape[1], milliseconds / maps.shape[2]

@@ -54,7 +54,7 @@ class Recipe:
     epochs: int = 8
     learning_rate: float = 3e-3
     batch_size: int = 64
-    max_shift: float = 0.2  # of the image's width, either way
+    max_shift: float = 0.1  # of the image's width, either way
     seed: int = SEED
 
 
@@ -158,16 +158,19 @@ class KeepEpochs(Callback):
 
     def __init__(self, path: Path, key: str, stage: int, history: list[dict]):
         self.path, self.key, self.stage, self.history = path, key, stage, history
+        self.started = None
 
-    def before_epoch(self):
+    def before_train(self):
         self.started = time.perf_counter()
 
     def after_epoch(self):
+        if self.started is None:  # one of the epochs before the one to resume from, which fastai only skips
+            return
         names = [name for name in self.recorder.metric_names if name not in ("epoch", "time")]
         values = dict(zip(names, map(float, self.recorder.values[-1])))
         seconds = round(time.perf_counter() - self.started, 1)
         self.history.append({"stage": self.stage, "epoch": self.epoch} | values | {"seconds": seconds})
-        _save_checkpoint(self.learn, self.path, self.key, self.stage, self.history)
+        _save_checkpoint(self.learn, self.path, self.key, self.history)
 
 
 def train(learn: Learner, recipe: Recipe, *, checkpoint: Path, key: str, pretrained: bool) -> list[dict]:
@@ -179,24 +182,28 @@ def train(learn: Learner, recipe: Recipe, *, checkpoint: Path, key: str, pretrai
     stages = [("head", HEAD_EPOCHS)] if pretrained else []
     stages.append(("all", recipe.epochs))
     learn.seed_epochs.seed = recipe.seed
-    history: list[dict] = []
-    done = -1, -1
-    if checkpoint.exists():
-        done = _load_checkpoint(learn, checkpoint, key, history) or done
+    saved = _read_checkpoint(checkpoint, key)
+    history: list[dict] = saved["history"] if saved else []
+    done_stage, done_epoch = (history[-1]["stage"], history[-1]["epoch"]) if saved else (-1, -1)
+    if saved:
+        learn.model.load_state_dict(saved["model"])
+        print(f"Resumed after epoch {done_epoch + 1}: {shown(checkpoint)}")
     for stage, (part, epochs) in enumerate(stages):
-        start = done[1] + 1 if stage == done[0] else 0
-        if stage < done[0] or start == epochs:
+        start = done_epoch + 1 if stage == done_stage else 0
+        if stage < done_stage or start == epochs:
             continue
         if part == "head":
             learn.freeze()
         else:
             learn.unfreeze()
+        if start:
+            _restore_optimiser(learn, saved["optimiser"])
         keep = KeepEpochs(checkpoint, key, stage, history)
         learn.fit_one_cycle(epochs, recipe.learning_rate, cbs=keep, start_epoch=start)
     return history
 
 
-def _save_checkpoint(learn: Learner, path: Path, key: str, stage: int, history: list[dict]) -> None:
+def _save_checkpoint(learn: Learner, path: Path, key: str, history: list[dict]) -> None:
     tensors = {f"model.{name}": tensor.contiguous() for name, tensor in learn.model.state_dict().items()}
     plain = []  # the optimiser's step counts and flags, one dict a parameter
     for index, state in enumerate(learn.opt.state_dict()["state"]):
@@ -204,13 +211,13 @@ def _save_checkpoint(learn: Learner, path: Path, key: str, stage: int, history: 
             f"opt.{index}.{name}": value.contiguous() for name, value in state.items() if torch.is_tensor(value)
         }
         plain.append({name: value for name, value in state.items() if not torch.is_tensor(value)})
-    told = {"key": key, "stage": stage, "history": history, "optimiser": plain}
+    told = {"key": key, "history": history, "optimiser": plain}
     with replacing(path) as partial:
         save_file(tensors, partial, metadata={"checkpoint": json.dumps(told)})
 
 
-def _load_checkpoint(learn: Learner, path: Path, key: str, history: list[dict]) -> tuple[int, int] | None:
-    """Restores network, optimiser and history; returns the last finished (stage, epoch), None if it is another's."""
+def _read_checkpoint(path: Path, key: str) -> dict | None:
+    """history, model and optimiser (one dict a parameter); None where there is no checkpoint of just this run."""
     try:
         with safe_open(path, framework="pt") as file:
             told = json.loads(file.metadata()["checkpoint"])
@@ -219,19 +226,22 @@ def _load_checkpoint(learn: Learner, path: Path, key: str, history: list[dict]) 
         return None
     if told["key"] != key:
         return None
-    learn.model.load_state_dict(
-        {name.removeprefix("model."): tensor for name, tensor in tensors.items() if name.startswith("model.")}
-    )
-    if learn.opt is None:
-        learn.create_opt()
+    model = {name.removeprefix("model."): tensor for name, tensor in tensors.items() if name.startswith("model.")}
     for name, tensor in tensors.items():
         if name.startswith("opt."):
             _, index, field = name.split(".")
-            told["optimiser"][int(index)][field] = tensor.to(learn.dls.device)
-    learn.opt.load_state_dict({"hypers": learn.opt.hypers, "state": told["optimiser"]})
-    history.extend(told["history"])
-    print(f"Resumed after epoch {history[-1]['epoch'] + 1}: {shown(path)}")
-    return told["stage"], history[-1]["epoch"]
+            told["optimiser"][int(index)][field] = tensor
+    return {"history": told["history"], "model": model, "optimiser": told["optimiser"]}
+
+
+def _restore_optimiser(learn: Learner, states: list[dict]) -> None:
+    # In the memory format that training uses, or sums would be rounded differently from an undisturbed run's.
+    learn.model.to(memory_format=torch.channels_last)
+    for (parameter, *_), state in zip(learn.opt.all_params(), states):
+        learn.opt.state[parameter] = {
+            name: torch.empty_like(parameter, requires_grad=False).copy_(value) if torch.is_tensor(value) else value
+            for name, value in state.items()
+        }
 
 
 def find_learning_rate(
@@ -309,6 +319,7 @@ def train_model(
         "date": date.today().isoformat(),
         "key": key,
     }
+    card = json.loads(json.dumps(card))  # as it will be read
     save_model(learn, card, path)
     checkpoint.unlink(missing_ok=True)
     return learn, card

@@ -1,6 +1,43 @@
-"""Tests import the helpers as notebooks do: with scripts/ on the path."""
+"""Tests import the helpers as notebooks do, with scripts/ on the path, and share a tiny corpus of buzzing voices."""
 
+import json
 import sys
 from pathlib import Path
 
+import numpy as np
+import pytest
+import soundfile
+
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "scripts"))
+
+import config
+from corpus import METADATA, Corpus, corpus_name
+
+
+def buzz(pitch: float, *, seconds: float, sample_rate: int, seed: int) -> np.ndarray:
+    """Harmonics of `pitch` Hz in a little noise, within -1…1."""
+    time = np.arange(int(seconds * sample_rate)) / sample_rate
+    harmonics = sum(np.sin(2 * np.pi * pitch * k * time) / k for k in range(1, 20))
+    return 0.05 * harmonics + np.random.default_rng(seed).normal(0, 1e-3, len(time))
+
+
+@pytest.fixture
+def buzz_corpus(tmp_path, monkeypatch) -> Corpus:
+    """Four speakers (02 and 04 female) × digits 0–2 × 2 repetitions at 16 kHz, with a workspace of its own."""
+    for name in ("MAPS", "MFC_DATASET", "RESULTS", "PNGS"):
+        monkeypatch.setattr(config, name, tmp_path / name.lower())
+    folder = tmp_path / "Buzz" / "data"
+    metadata = {}
+    for number in range(1, 5):
+        speaker, female = f"{number:02}", number % 2 == 0
+        metadata[speaker] = {"gender": "female" if female else "male"}
+        (folder / speaker).mkdir(parents=True)
+        for digit in range(3):
+            for repetition in range(2):
+                seed = 100 * number + 10 * digit + repetition
+                sound = buzz(210 if female else 120, seconds=0.4 + 0.1 * digit, sample_rate=16_000, seed=seed)
+                soundfile.write(
+                    folder / speaker / f"{digit}_{speaker}_{repetition}.wav", sound, 16_000, subtype="PCM_16"
+                )
+    (folder / METADATA).write_text(json.dumps(metadata))
+    return Corpus(corpus_name(folder), folder)

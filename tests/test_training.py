@@ -1,0 +1,163 @@
+"""Training: the same seed gives the same weights, a stopped run ends like an undisturbed one, models are safe files."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from fastai.callback.core import Callback
+from safetensors.torch import load_file, save_file
+from torchvision.models import resnet34
+
+import training
+from training import ModelError, Recipe, train_model
+
+RECIPE = Recipe(image_size=(32, 32), epochs=2, batch_size=8, max_shift=0.1)
+
+
+@pytest.fixture(autouse=True)
+def from_scratch(monkeypatch):
+    monkeypatch.setenv("RESNET34_WEIGHTS", "none")
+
+
+@pytest.fixture
+def data():
+    """40 images that are easy to tell apart: bright above for female, below for male."""
+    generator = np.random.default_rng(0)
+    images = generator.integers(0, 60, (40, 32, 32), dtype=np.uint8)
+    images[:20, :16] += 150
+    images[20:, 16:] += 150
+    table = pd.DataFrame(
+        {
+            "image": [f"{gender}_{index}.jpg" for gender in ("female", "male") for index in range(20)],
+            "path": [f"{index:02}/0_{index:02}_0.wav" for index in range(40)],
+            "gender": ["female"] * 20 + ["male"] * 20,
+            "speaker": [f"{index:02}" for index in range(40)],
+            "stamp": "1-1",
+        }
+    )
+    split = pd.Series(["valid" if index % 5 == 0 else "train" for index in range(40)])
+    return images, table, split
+
+
+def weights(corpus, name):
+    return load_file(training.model_path(corpus, name))
+
+
+def same(one, other):
+    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_a_trained_model_is_safetensors_with_a_card_and_comes_from_the_cache_afterwards(buzz_corpus, data, capsys):
+    learn, card = train_model(buzz_corpus, *data, RECIPE, name="one")
+    path = training.model_path(buzz_corpus, "one")
+    assert path.exists() and not path.with_suffix(".checkpoint").exists()
+    assert json.loads(path.with_suffix(".json").read_text()) == card
+    assert card["classes"] == ["female", "male"] and card["image_size"] == [32, 32]
+    assert card["split"] == {"train": 32, "valid": 8} and len(card["history"]) == 2
+    assert {"mean", "std"} == set(card["normalisation"]) and "torch" in card["versions"]
+    capsys.readouterr()
+    cached, same_card = train_model(buzz_corpus, *data, RECIPE, name="one")
+    assert "From the cache" in capsys.readouterr().out
+    assert same_card == card and same(learn.model.state_dict(), cached.model.state_dict())
+
+
+def test_the_same_seed_gives_the_same_weights_and_another_seed_others(buzz_corpus, data):
+    for name, seed in (("one", 1), ("again", 1), ("other", 2)):
+        train_model(buzz_corpus, *data, Recipe(**RECIPE.__dict__ | {"seed": seed}), name=name)
+    assert same(weights(buzz_corpus, "one"), weights(buzz_corpus, "again"))
+    assert not same(weights(buzz_corpus, "one"), weights(buzz_corpus, "other"))
+
+
+def test_a_run_stopped_in_its_second_epoch_ends_with_the_weights_of_an_undisturbed_one(
+    buzz_corpus, data, monkeypatch, capsys
+):
+    _, undisturbed = train_model(buzz_corpus, *data, RECIPE, name="undisturbed")
+
+    class Stop(Callback):
+        def before_batch(self):
+            if self.epoch == 1 and self.iter == 2:
+                raise KeyboardInterrupt
+
+    real = training.make_learner
+
+    def stopping(*arguments):
+        learn = real(*arguments)
+        learn.add_cb(Stop())
+        return learn
+
+    with monkeypatch.context() as patch:
+        patch.setattr(training, "make_learner", stopping)
+        with pytest.raises(KeyboardInterrupt):
+            train_model(buzz_corpus, *data, RECIPE, name="stopped")
+    assert not training.model_path(buzz_corpus, "stopped").exists()
+    capsys.readouterr()
+    _, resumed = train_model(buzz_corpus, *data, RECIPE, name="stopped")
+    assert "Resumed after epoch 1" in capsys.readouterr().out
+    assert same(weights(buzz_corpus, "undisturbed"), weights(buzz_corpus, "stopped"))
+
+    def without_times(card):
+        return [{name: value for name, value in epoch.items() if name != "seconds"} for epoch in card["history"]]
+
+    assert without_times(undisturbed) == without_times(resumed)
+
+
+def test_a_checkpoint_of_another_run_is_not_resumed(buzz_corpus, data, capsys):
+    checkpoint = training.model_path(buzz_corpus, "one").with_suffix(".checkpoint")
+    checkpoint.parent.mkdir(parents=True)
+    checkpoint.write_bytes(b"not safetensors")
+    train_model(buzz_corpus, *data, RECIPE, name="one")
+    assert "Resumed" not in capsys.readouterr().out
+
+
+def test_another_split_or_recipe_trains_anew(buzz_corpus, data, capsys):
+    images, table, split = data
+    train_model(buzz_corpus, images, table, split, RECIPE, name="one")
+    capsys.readouterr()
+    train_model(buzz_corpus, images, table, split[::-1].reset_index(drop=True), RECIPE, name="one")
+    train_model(buzz_corpus, images, table, split, Recipe(**RECIPE.__dict__ | {"epochs": 1}), name="one")
+    assert "From the cache" not in capsys.readouterr().out
+
+
+def test_easy_images_are_learned_and_predictions_are_probabilities_of_female(buzz_corpus, data):
+    images, table, split = data
+    learn, card = train_model(buzz_corpus, images, table, split, Recipe(**RECIPE.__dict__ | {"epochs": 8}), name="one")
+    p_female = training.predict(learn.model, images, card["normalisation"], batch_size=7)
+    assert p_female.shape == (40,) and ((p_female >= 0) & (p_female <= 1)).all()
+    assert ((p_female > 0.5) == (table["gender"] == "female")).mean() > 0.9
+
+
+def test_imagenet_weights_from_a_file_are_used_and_the_head_is_trained_first(buzz_corpus, data, monkeypatch, tmp_path):
+    torch.manual_seed(0)
+    source = resnet34()
+    save_file(source.state_dict(), tmp_path / "resnet34.safetensors")
+    monkeypatch.setenv("RESNET34_WEIGHTS", str(tmp_path / "resnet34.safetensors"))
+    _, card = train_model(buzz_corpus, *data, RECIPE, name="one")
+    assert card["imagenet_weights"] and [epoch["stage"] for epoch in card["history"]] == [0, 0, 1, 1]
+    body = training.make_learner(training.make_dls(data[0], data[1]["gender"], data[2]), source.state_dict()).model[0]
+    grey = torch.rand(2, 1, 64, 64)
+    colour = torch.nn.Sequential(*list(source.children())[:-2])
+    assert torch.allclose(body.eval()(grey), colour.eval()(grey.expand(-1, 3, -1, -1)), atol=1e-4)
+
+
+def test_weights_that_are_no_resnet34_are_refused_in_one_line(buzz_corpus, data, monkeypatch, tmp_path):
+    save_file({"x": torch.zeros(1)}, tmp_path / "x.safetensors")
+    monkeypatch.setenv("RESNET34_WEIGHTS", str(tmp_path / "x.safetensors"))
+    with pytest.raises(ModelError, match="do not fit ResNet-34") as error:
+        train_model(buzz_corpus, *data, RECIPE, name="one")
+    assert "\n" not in str(error.value)
+
+
+def test_a_damaged_model_file_is_refused_in_one_line(buzz_corpus, data):
+    train_model(buzz_corpus, *data, RECIPE, name="one")
+    path = training.model_path(buzz_corpus, "one")
+    path.write_bytes(path.read_bytes()[:1000])
+    with pytest.raises(ModelError, match="one.safetensors") as error:
+        train_model(buzz_corpus, *data, RECIPE, name="one")
+    assert "\n" not in str(error.value)
+
+
+def test_small_corpora_get_more_epochs_within_limits():
+    few, some, many = (training.default_recipe(n_images).epochs for n_images in (100, 4_000, 30_000))
+    assert many == Recipe.epochs < some < few == training.MOST_EPOCHS
