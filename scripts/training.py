@@ -161,13 +161,18 @@ class KeepEpochs(Callback):
         self.started = None
 
     def before_train(self):
-        self.started = time.perf_counter()
+        self.started, self.losses = time.perf_counter(), []
+
+    def after_batch(self):
+        if self.training:
+            self.losses.append(self.loss.detach().item())
 
     def after_epoch(self):
         if self.started is None:  # one of the epochs before the one to resume from, which fastai only skips
             return
         names = [name for name in self.recorder.metric_names if name not in ("epoch", "time")]
         values = dict(zip(names, map(float, self.recorder.values[-1])))
+        values["train_loss"] = float(np.mean(self.losses))  # fastai's is smoothed over epochs: lost on resuming
         seconds = round(time.perf_counter() - self.started, 1)
         self.history.append({"stage": self.stage, "epoch": self.epoch} | values | {"seconds": seconds})
         _save_checkpoint(self.learn, self.path, self.key, self.history)
