@@ -7,6 +7,7 @@ key is the same, and it is written beside its final name and then renamed, so th
 
 import hashlib
 import json
+import math
 import os
 import tempfile
 from collections.abc import Callable
@@ -48,7 +49,16 @@ def write_atomically(path: Path, content: bytes | str) -> None:
 
 
 def write_json(path: Path, value) -> None:
-    write_atomically(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+    """JSON knows no nan: a score that is undefined is written as null."""
+    write_atomically(path, json.dumps(_without_nan(value), indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def _without_nan(value):
+    if isinstance(value, dict):
+        return {name: _without_nan(part) for name, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_nan(part) for part in value]
+    return None if isinstance(value, float) and math.isnan(value) else value
 
 
 def digest(*values) -> str:
@@ -76,6 +86,6 @@ def cached_json(path: Path, key: dict, compute: Callable[[], dict]) -> dict:
                 return saved["result"]
         except (ValueError, KeyError, TypeError):
             print(f"{shown(path)} is not a whole JSON file: computed again")
-    result = compute()
+    result = _without_nan(compute())
     write_json(path, {"key": key, "result": result})
     return json.loads(json.dumps(result))
