@@ -125,7 +125,7 @@ def load_speakers(corpus: Corpus) -> pd.DataFrame:
     for column in ("age", "accent", "room"):
         table[f"{column}_published"] = table[column]
     age = pd.to_numeric(table["age"], errors="coerce")
-    table["age"] = age.where(age.between(*PLAUSIBLE_AGES)).astype("Float64")
+    table["age"] = age.where(age.between(*PLAUSIBLE_AGES)).round().astype("Int64")
     table["accent"] = unify_spelling(table["accent"])
     table["room"] = unify_spelling(table["room"])
     return table

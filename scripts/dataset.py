@@ -54,21 +54,26 @@ def load_images(corpus: Corpus, table: pd.DataFrame, *, size: tuple[int, int]) -
     if path.exists() and key_path.exists() and key_path.read_text() == key and not recompute():
         print(f"From the cache: {shown(path)}")
         return np.load(path, allow_pickle=False)
-    names = table["image"].tolist()
-    batches = [names[start : start + BATCH] for start in range(0, len(names), BATCH)]
-    work = Parallel(n_jobs=os.cpu_count(), return_as="generator")(
-        delayed(_decode_batch)(corpus.images, batch, size) for batch in batches
-    )
-    images = np.empty((len(names), height, width), np.uint8)
-    with tqdm(total=len(names), desc="Decoding JPEGs", unit="image", leave=False) as progress:
-        for start, batch in zip(range(0, len(names), BATCH), work):
-            images[start : start + len(batch)] = batch
-            progress.update(len(batch))
+    images = decode_images(corpus, table["image"].tolist(), size=size)
     key_path.unlink(missing_ok=True)  # first the key of the old images goes, last the key of the new ones comes
     with replacing(path) as partial, partial.open("wb") as file:
         np.save(file, images, allow_pickle=False)
     with replacing(key_path) as partial:
         partial.write_text(key)
+    return images
+
+
+def decode_images(corpus: Corpus, names: list[str], *, size: tuple[int, int]) -> np.ndarray:
+    """The named JPEGs of a corpus as grey levels, uint8 of shape (images, height, width), decoded in parallel."""
+    batches = [names[start : start + BATCH] for start in range(0, len(names), BATCH)]
+    work = Parallel(n_jobs=os.cpu_count(), return_as="generator")(
+        delayed(_decode_batch)(corpus.images, batch, size) for batch in batches
+    )
+    images = np.empty((len(names), *size), np.uint8)
+    with tqdm(total=len(names), desc="Decoding JPEGs", unit="image", leave=False) as progress:
+        for start, batch in zip(range(0, len(names), BATCH), work):
+            images[start : start + len(batch)] = batch
+            progress.update(len(batch))
     return images
 
 

@@ -71,6 +71,15 @@ def bootstrap_over_speakers(
     return {name: (float(low), float(high)) for name, (low, high) in quantiles.items()}
 
 
+def interval_of_mean(
+    values: np.ndarray, *, n_resamples: int = N_BOOTSTRAP, seed: int = SEED
+) -> tuple[np.ndarray, np.ndarray]:
+    """95 % bootstrap interval (low, high) of the mean over speakers. values: one row a speaker, shape (speakers, …)."""
+    drawn = np.random.default_rng(seed).integers(0, len(values), (n_resamples, len(values)))
+    low, high = np.quantile(np.asarray(values)[drawn].mean(axis=1), [0.025, 0.975], axis=0)
+    return low, high
+
+
 def expected_calibration_error(predictions: pd.DataFrame, weights: np.ndarray | None = None) -> float:
     """Mean distance of confidence and accuracy over ten bins of confidence, weighted by their images.
 

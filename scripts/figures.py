@@ -3,13 +3,17 @@
 from pathlib import Path
 
 import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 import config
-from corpus import Corpus
+from corpus import GENDERS, Corpus
+from mfc import HOP_LENGTH, N_FRAMES, N_MFCC, SAMPLE_RATE
 
-COLOURS = {"female": "#D55E00", "male": "#0072B2"}  # vermilion and blue of Okabe and Ito's palette
+COLOURS = dict(zip(GENDERS, ("#D55E00", "#0072B2")))  # vermilion and blue of Okabe and Ito's palette
 NEUTRAL = "#666666"
+MFC_EXTENT = (0, N_FRAMES * HOP_LENGTH / SAMPLE_RATE * 1000, N_MFCC, 0)  # an MFC image's sides: ms, coefficients
 
 
 def use_style() -> None:
@@ -36,3 +40,29 @@ def save_figure(figure: Figure, name: str, corpus: Corpus) -> Path:
     path = folder / f"{name}.png"
     figure.savefig(path, metadata={"Software": None})
     return path
+
+
+def label_mfc_axes(axis: Axes) -> None:
+    """Axes of an image that was drawn with extent=MFC_EXTENT: milliseconds and the index of the coefficient."""
+    axis.set(xlabel="ms", ylabel="MFCC", yticks=np.arange(N_MFCC) + 0.5, yticklabels=range(N_MFCC))
+    axis.tick_params(axis="y", labelsize=7, length=0)
+
+
+def draw_grad_cam(axis: Axes, image: np.ndarray, cam: np.ndarray) -> None:
+    """A grey image, shape (height, width), with its Grad-CAM, shape (rows, columns), laid over it in colour."""
+    axis.imshow(image, cmap="gray", extent=MFC_EXTENT)
+    axis.imshow(cam, cmap="inferno", alpha=0.5, extent=MFC_EXTENT, vmin=0, vmax=1, interpolation="bilinear")
+    label_mfc_axes(axis)
+
+
+def draw_confusion(axis: Axes, counts) -> None:
+    """A confusion matrix (evaluation.confusion): counts, with the rate of each true gender below them."""
+    rates = counts.div(counts.sum(axis=1), axis=0)
+    axis.imshow(rates, cmap="Blues", vmin=0, vmax=1.3, aspect="equal")
+    for row, column in np.ndindex(*counts.shape):
+        rate = rates.iloc[row, column]
+        text = f"{counts.iloc[row, column]:,}\n{rate:.2%}"
+        axis.text(column, row, text, ha="center", va="center", color="white" if rate > 0.7 else "black")
+    axis.set(xlabel="predicted", ylabel="true")
+    axis.set(xticks=range(len(GENDERS)), yticks=range(len(GENDERS)), xticklabels=GENDERS, yticklabels=GENDERS)
+    axis.spines[:].set_visible(False)

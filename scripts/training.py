@@ -42,7 +42,7 @@ from generation import load_maps
 from splits import VALID_FRACTION, random_split
 
 HEAD_EPOCHS = 2  # with ImageNet weights: the new head alone, as in the study
-LEAST_STEPS = 800  # batches that a network of a small corpus is trained on, within MOST_EPOCHS
+LEAST_STEPS = 600  # batches that a network of a small corpus is trained on, within MOST_EPOCHS
 MOST_EPOCHS = 30
 
 
@@ -266,11 +266,11 @@ def find_learning_rate(
             "suggestion": float(found.valley),
         }
 
-    key = {"images": _fingerprint(table, split), "recipe": asdict(recipe)}
+    key = {"images": fingerprint(table, split), "recipe": asdict(recipe)}
     return cached_json(corpus.results / "learning_rate.json", key, search)
 
 
-def _fingerprint(table: pd.DataFrame, split: pd.Series) -> str:
+def fingerprint(table: pd.DataFrame, split: pd.Series) -> str:
     """Stands for a set of images and its division into parts."""
     return digest(table[["image", "path", "stamp"]].to_numpy().tolist(), split.tolist())
 
@@ -293,7 +293,7 @@ def train_model(
     dls = make_dls(
         images, table["gender"], split, batch_size=recipe.batch_size, max_shift=recipe.max_shift, stats=stats
     )
-    key = digest(_fingerprint(table, split), asdict(recipe))
+    key = digest(fingerprint(table, split), asdict(recipe))
     if path.exists() and not recompute():
         card = read_card(path)
         if card["key"] == key:

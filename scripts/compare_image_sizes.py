@@ -1,0 +1,75 @@
+#!/usr/bin/env python3
+"""How small may the images be? Trains the same short recipe at several sizes and compares errors and speed.
+
+    python scripts/compare_image_sizes.py
+
+Reads the resolved corpus's MFC JPEGs; writes results/<corpus>/image_sizes.json, which notebook 03 shows. A fifth of a
+corpus of AudioMNIST's size is enough: what is asked is not how good a network can get but what a smaller image costs.
+"""
+
+import sys
+from dataclasses import asdict
+
+import numpy as np
+import pandas as pd
+from fastai.torch_core import set_seed
+
+from caching import cached_json
+from config import SEED
+from corpus import Corpus, CorpusError, resolve_corpus
+from dataset import available_images, decode_images, make_dls
+from generation import load_maps
+from training import Recipe, fingerprint, make_learner, versions
+
+SIZES = ((12, 98), (24, 98), (32, 112), (48, 112))  # the first is what an MFC JPEG was made from
+N_TRAIN, N_VALID = 4_000, 2_000
+EPOCHS = 5
+
+
+def compare(corpus: Corpus) -> dict[str, dict]:
+    """'32x112' → error_rate, f1_score and training images a second, at each size; every size is cached on its own."""
+    table = available_images(corpus, load_maps(corpus))
+    drawn = np.random.default_rng(SEED).permutation(len(table))[: N_TRAIN + N_VALID]
+    table = table.iloc[drawn].reset_index(drop=True)
+    n_valid = min(N_VALID, len(table) // 3)
+    split = pd.Series(["valid"] * n_valid + ["train"] * (len(table) - n_valid))
+    found = {}
+    for size in SIZES:
+        name = f"{size[0]}x{size[1]}"
+        recipe = Recipe(image_size=size, epochs=EPOCHS)
+        key = {"images": fingerprint(table, split), "recipe": asdict(recipe)}
+        path = corpus.results / "image_sizes" / f"{name}.json"
+        found[name] = cached_json(path, key, lambda recipe=recipe: _train(corpus, table, split, recipe))
+    return found
+
+
+def _train(corpus: Corpus, table: pd.DataFrame, split: pd.Series, recipe: Recipe) -> dict:
+    images = decode_images(corpus, table["image"].tolist(), size=recipe.image_size)
+    dls = make_dls(images, table["gender"], split, batch_size=recipe.batch_size, max_shift=recipe.max_shift)
+    set_seed(recipe.seed, reproducible=True)
+    learn = make_learner(dls)
+    learn.fit_one_cycle(recipe.epochs, recipe.learning_rate)
+    _, _, error_rate, f1 = learn.recorder.values[-1]
+    return {
+        "train_images": int((split == "train").sum()),
+        "valid_images": int((split == "valid").sum()),
+        "epochs": recipe.epochs,
+        "error_rate": float(error_rate),
+        "f1_score": float(f1),
+        "versions": versions(),
+    }
+
+
+def main() -> int:
+    try:
+        corpus = resolve_corpus()
+        for name, result in compare(corpus).items():
+            print(f"{name}: error rate {result['error_rate']:.2%}, F1 {result['f1_score']:.4f}")
+    except CorpusError as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
