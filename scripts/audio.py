@@ -1,54 +1,303 @@
-"""From a sound file to the signal that every image is made from: mono, one sample rate, on the scale of int16.
+"""From a sound file to the signal that every image is made from, and to the speech in it.
 
-The scale matters: the study's images were made from int16 values, and the zeroth cepstral coefficient moves by
-hundreds when the same sound arrives as floats in -1…1. Every encoding therefore ends on the same scale here.
+`read_signal` gives mono, one sample rate, on the scale of int16, whatever the encoding. The scale matters: the
+study's images were made from int16 values, and the zeroth cepstral coefficient moves by hundreds when the same sound
+arrives as floats in -1…1. `why_not_speech` and `speech_windows` say whether there is speech to classify, and where.
 """
 
+import os
+import stat
+from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import soundfile
 import soxr
 
-from config import SAMPLE_RATE
+from config import RECORDING_SAMPLES, SAMPLE_RATE
 
 INT16_FULL_SCALE = 32_768
+
+MAX_SECONDS = 3_600  # an hour is 1.4 GB of float64 at 48 kHz
+SAMPLE_RATES = (4_000, 768_000)  # Hz: what sound devices have; beyond it a header is wrong
+MAX_CHANNELS = 32
+MAX_AMPLITUDE = 100  # times full scale: floats beyond it are not sound in -1…1
+BLOCK = 1 << 16  # samples that are read at a time
+
+FRAME, HOP = 0.040, 0.010  # seconds
+LEVEL_BAND = (80, 8_000)  # Hz: above rumble and a mains hum's fundamental, with the fricatives
+PITCH_BAND = (80, 4_000)  # Hz, of the harmonics that tell voicing
+PITCHES = (60, 420)  # Hz
+MIN_PERIODICITY = 0.35  # of 1; noise weighted as below rarely reaches it, a vowel does
+MAX_PITCH_STEP = 0.15  # from frame to frame; where there is no pitch it jumps about
+MIN_VOICED = 3  # frames in a row
+SILENCE = -72  # dBFS of the loudest frame; AudioMNIST's quietest recording has -51
+ABOVE_FLOOR = 6  # dB over the recording's noise floor
+VOICED_RANGE, SPEECH_RANGE = 30, 35  # dB below the loudest voiced frame
+STEADY_LEVEL, STEADY_PITCH = 1, 0.02  # dB, ratio: within these a voice never keeps, and a tone does
+MIN_SPEECH = 0.1  # seconds
+LONGEST_GAP = 0.2  # seconds: a plosive's closure within a word is shorter
+MARGIN = 0.1  # seconds of surroundings around speech, as in AudioMNIST
+SHORTEST_CUT = 0.3  # seconds: no window cut from longer speech is shorter
+CLIPPED_AMPLITUDE, CLIPPED_SHARE = 0.8, 0.1  # of the peak, of the speech's samples
 
 
 class AudioError(ValueError):
     """A sound file that cannot be read; the message is one line that names the file."""
 
 
+class Window(NamedTuple):
+    """A piece of a recording with speech in it: where it starts (samples), and its signal, shape (samples,)."""
+
+    start: int
+    signal: np.ndarray
+
+
 def read_header(path: Path) -> tuple[int, int, str]:
     """(samples, sample rate in Hz, encoding such as 'PCM_16') of a sound file, without reading its sound.
 
-    Raises AudioError where there is no readable, non-empty sound file.
+    Raises AudioError where there is no readable, non-empty sound file, or one that is longer than an hour.
     """
-    try:
-        header = soundfile.info(path)
-    except (soundfile.LibsndfileError, OSError) as error:
-        raise AudioError(f"{path}: not a readable sound file ({_reason(error)})") from None
-    if header.frames < 1:
-        raise AudioError(f"{path}: holds no sound")
-    return header.frames, header.samplerate, header.subtype
+    with _open(path) as sound:
+        return sound.frames, sound.samplerate, sound.subtype
 
 
 def read_signal(path: Path, *, sample_rate: int = SAMPLE_RATE) -> np.ndarray:
     """The recording as float64, shape (samples,), mono at `sample_rate`, on the int16 scale (±32,768).
 
-    Channels are averaged; another rate is resampled (soxr, very high quality). 16-bit mono at `sample_rate`
-    comes back as exactly its integer values. Raises AudioError for a file that cannot be read.
+    Any format, encoding, rate and number of channels that libsndfile reads (WAV, FLAC, OGG, MP3, AIFF, …). 16-bit mono
+    at `sample_rate` comes back as exactly its integer values; another rate is resampled (soxr, very high quality);
+    `channel_weights` says how channels are mixed. Raises AudioError for a file that cannot be read, is longer than an
+    hour, or holds values that are no sound.
     """
+    path = Path(path)
+    with _open(path) as sound:
+        own_rate, n_channels = sound.samplerate, sound.channels
+        n_samples = min(sound.frames, MAX_SECONDS * own_rate)
+    weights = channel_weights(path) if n_channels > 1 else np.ones(1)
+    # One array of the final size: blocks in a list would need the memory twice when they are joined.
+    signal = np.empty(n_samples * sample_rate // own_rate + 1)
+    filled = 0
+    resampler = soxr.ResampleStream(own_rate, sample_rate, 1, dtype="float64", quality="VHQ")
+    for block in _blocks(path):
+        mono = block @ weights * INT16_FULL_SCALE
+        piece = resampler.resample_chunk(mono, last=not len(mono)) if own_rate != sample_rate else mono
+        signal[filled : filled + len(piece)] = piece
+        filled += len(piece)
+    if not filled:
+        raise _error(path, "holds no sound")
+    return signal[:filled]
+
+
+def channel_weights(path: Path) -> np.ndarray:
+    """How a file's channels are mixed to mono, shape (channels,), sum 1.
+
+    They are averaged, without those that hold next to nothing (20 dB below the loudest: an empty second channel would
+    halve the sound). Where the average has lost 10 dB against the loudest channel, as it does where channels are in
+    antiphase and cancel each other, that channel is taken alone. Powers are of the whole file and without its offset.
+    """
+    n_samples, total, products = 0, 0, 0
+    for block in _blocks(path):
+        n_samples, total, products = n_samples + len(block), total + block.sum(axis=0), products + block.T @ block
+    if not n_samples:
+        raise _error(path, "holds no sound")
+    covariance = products / n_samples - np.outer(total, total) / n_samples**2
+    power = covariance.diagonal()
+    sounding = power >= power.max() / 100
+    weights = sounding / sounding.sum()
+    if weights @ covariance @ weights < power.max() / 10:
+        weights = np.eye(len(power))[power.argmax()]
+    return weights
+
+
+def _open(path: Path) -> soundfile.SoundFile:
+    """The opened file, its header checked. Raises AudioError."""
     try:
-        signal, own_rate = soundfile.read(path, dtype="float64", always_2d=True)
-    except (soundfile.LibsndfileError, OSError) as error:
-        raise AudioError(f"{path}: not a readable sound file ({_reason(error)})") from None
-    if not len(signal):
-        raise AudioError(f"{path}: holds no sound")
-    signal = signal.mean(axis=1) * INT16_FULL_SCALE
-    if not np.isfinite(signal).all():
-        raise AudioError(f"{path}: holds samples that are not finite numbers")
-    return soxr.resample(signal, own_rate, sample_rate, quality="VHQ") if own_rate != sample_rate else signal
+        mode = os.stat(path).st_mode
+        if stat.S_ISDIR(mode):
+            raise _error(path, "is a folder, not a sound file")
+        if not stat.S_ISREG(mode):  # a pipe would wait for ever
+            raise _error(path, "is not a regular file")
+        with open(path, "rb") as file:  # because libsndfile does not say that a file is empty or may not be read
+            if not file.read(1):
+                raise _error(path, "is empty")
+        sound = soundfile.SoundFile(path)
+    except AudioError:
+        raise
+    # TypeError: soundfile's for files named .raw; ValueError: Python's for a path with a null character
+    except (soundfile.LibsndfileError, OSError, TypeError, ValueError) as error:
+        raise _error(path, f"not a readable sound file ({_reason(error)})") from None
+    if not SAMPLE_RATES[0] <= sound.samplerate <= SAMPLE_RATES[1]:
+        problem = f"its header says {sound.samplerate} Hz, which is no sample rate of sound"
+    elif sound.channels > MAX_CHANNELS:
+        problem = f"has {sound.channels} channels, and at most {MAX_CHANNELS} are read"
+    elif sound.frames < 1:
+        problem = "holds no sound"
+    elif sound.frames > MAX_SECONDS * sound.samplerate:
+        problem = "is longer than an hour (or does not say how long it is); cut it first"
+    else:
+        return sound
+    sound.close()
+    raise _error(path, problem)
+
+
+def _blocks(path: Path) -> Iterator[np.ndarray]:
+    """The file's sound in -1…1, float64 of shape (samples, channels) a block; the last one is empty."""
+    with _open(path) as sound:
+        limit, n_read = MAX_SECONDS * sound.samplerate, 0
+        while True:
+            try:
+                block = sound.read(BLOCK, dtype="float64", always_2d=True)
+            except (soundfile.LibsndfileError, OSError) as error:
+                raise _error(path, f"is damaged ({_reason(error)})") from None
+            n_read += len(block)
+            if n_read > limit:
+                raise _error(path, "is longer than an hour; cut it first")
+            if not np.isfinite(block).all():
+                raise _error(path, "holds samples that are not finite numbers")
+            if np.abs(block).max(initial=0) > MAX_AMPLITUDE:
+                raise _error(path, "holds floats far outside -1…1")
+            yield block
+            if not len(block):
+                return
+
+
+def why_not_speech(signal: np.ndarray, *, sample_rate: int) -> str | None:
+    """Why a recording cannot be classified: 'too short', 'silence', 'noise only', 'clipped'; None where it can be.
+
+    signal: on the int16 scale, shape (samples,). Only 'silence' depends on the scale (no frame above -72 dBFS). Noise
+    is what is not voiced, or steady: hiss, hum, tones, clicks, and whispering, in which there is no pitch either.
+    Speech or a recording under 0.1 s is too short. Clipped: a tenth of the samples of speech are near their peak.
+    """
+    return _find_speech(signal, sample_rate=sample_rate)[1]
+
+
+def speech_windows(signal: np.ndarray, *, sample_rate: int) -> list[Window]:
+    """The recording in pieces of at most 47,998 samples (at 48 kHz) with speech in them, in order.
+
+    signal: on the int16 scale, shape (samples,). A recording that is no longer than that is one window, as it is in
+    training. Else each stretch of speech between pauses is one, with 0.1 s around it; a longer stretch is cut where it
+    is quietest between half a window and a whole one. Empty where `why_not_speech` has a reason. Windows are views.
+    """
+    stretches, reason, level = _find_speech(signal, sample_rate=sample_rate)
+    longest = RECORDING_SAMPLES * sample_rate // SAMPLE_RATE
+    if reason:
+        return []
+    if len(signal) <= longest:
+        return [Window(0, signal)]
+    pieces = [piece for stretch in stretches for piece in _cut(*stretch, longest, level, sample_rate)]
+    return [Window(start, signal[start:stop]) for start, stop in pieces]
+
+
+def _cut(start: int, stop: int, longest: int, level: np.ndarray, sample_rate: int) -> list[tuple[int, int]]:
+    """A stretch (samples) in pieces of at most `longest`, cut where `level` (dB a frame) is lowest."""
+    hop_length, shortest = round(HOP * sample_rate), round(SHORTEST_CUT * sample_rate)
+    pieces = []
+    while stop - start > longest:
+        first = -(-(start + longest // 2) // hop_length)
+        last = min(start + longest, stop - shortest) // hop_length
+        cut = (first + int(np.argmin(level[first : last + 1]))) * hop_length
+        pieces.append((start, cut))
+        start = cut
+    return [*pieces, (start, stop)]
+
+
+def _find_speech(signal: np.ndarray, *, sample_rate: int) -> tuple[list[tuple[int, int]], str | None, np.ndarray]:
+    """Stretches of speech with their margins (first and last sample), why there are none, level of each frame (dB)."""
+    if len(signal) < MIN_SPEECH * sample_rate:
+        return [], "too short", np.empty(0)
+    level, periodicity, pitch = _analyse(signal, sample_rate=sample_rate)
+    if level.max() < SILENCE:
+        return [], "silence", level
+    floor = np.percentile(level, 10) + ABOVE_FLOOR
+    voiced = _in_runs((periodicity > MIN_PERIODICITY) & (level > floor), pitch)
+    if not voiced.any():
+        return [], "noise only", level
+    loudest = level[voiced].max()  # of the voice, because a click may be louder
+    voiced &= level > loudest - VOICED_RANGE
+    if _is_tone(level[voiced], pitch[voiced]):
+        return [], "noise only", level
+
+    active = level > max(floor, loudest - SPEECH_RANGE)
+    stretches = [
+        (first, last)
+        for first, last in _stretches(active, longest_gap=round(LONGEST_GAP / HOP))
+        if voiced[first : last + 1].sum() >= MIN_VOICED and active[first : last + 1].sum() >= MIN_SPEECH / HOP
+    ]
+    if not stretches:
+        return [], "too short", level
+    hop_length, margin = round(HOP * sample_rate), round(MARGIN * sample_rate)
+    spans = [
+        (max(first * hop_length - margin, 0), min(last * hop_length + margin, len(signal))) for first, last in stretches
+    ]
+    amplitude = np.concatenate([np.abs(signal[start:stop]) for start, stop in spans])
+    clipped = np.mean(amplitude > CLIPPED_AMPLITUDE * amplitude.max()) > CLIPPED_SHARE
+    return spans, "clipped" if clipped else None, level
+
+
+def _analyse(signal: np.ndarray, *, sample_rate: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Level (dBFS), periodicity (1: perfectly periodic) and pitch (Hz) of each frame, all of shape (frames,).
+
+    Frame i is centred on sample i × 10 ms. Periodicity is the highest peak of the autocorrelation, divided by the
+    window's own (Boersma 1993). The autocorrelation is the inverse transform of the power spectrum, here weighted by
+    frequency, which makes pink noise white: slow noise such as wind would look periodic otherwise.
+    """
+    frame_length, hop_length, n_fft = (round(seconds * sample_rate) for seconds in (FRAME, HOP, 0.064))
+    window = np.hanning(frame_length + 1)[:-1]
+    frequency = np.fft.rfftfreq(n_fft, 1 / sample_rate)
+    in_level = (frequency >= LEVEL_BAND[0]) & (frequency <= LEVEL_BAND[1])
+    n_bins = np.searchsorted(frequency, min(PITCH_BAND[1], sample_rate / 2))  # fewer bins: a lower rate of lags
+    weight = np.where(frequency >= PITCH_BAND[0], frequency, 0)[:n_bins]
+    lag_rate = 2 * (n_bins - 1) / n_fft * sample_rate
+    lags = np.arange(int(lag_rate / PITCHES[1]) - 1, int(lag_rate / PITCHES[0]) + 2)
+    of_window = np.fft.irfft(np.abs(np.fft.rfft(window, n_fft)[:n_bins]) ** 2)
+    full_scale = INT16_FULL_SCALE**2 * np.sum(window**2) * n_fft / 2
+
+    padded = np.pad(signal, frame_length // 2)
+    frames = np.lib.stride_tricks.sliding_window_view(padded, frame_length)[::hop_length]
+    level, periodicity, pitch = [], [], []
+    for start in range(0, len(frames), 1_000):  # 10 s at a time: the frames of an hour would not fit into memory
+        power = np.abs(np.fft.rfft(frames[start : start + 1_000] * window, n_fft)) ** 2
+        level.append(10 * np.log10(power[:, in_level].sum(axis=1) / full_scale + 1e-20))
+        autocorrelation = np.fft.irfft(power[:, :n_bins] * weight)
+        normal = np.maximum(autocorrelation[:, :1], 1e-20) * of_window[lags] / of_window[0]
+        height = autocorrelation[:, lags] / normal
+        before, here, after = height[:, :-2], height[:, 1:-1], height[:, 2:]
+        peaks = np.where((here >= before) & (here >= after), here, 0)
+        periodicity.append(peaks.max(axis=1))
+        pitch.append(lag_rate / lags[1:-1][peaks.argmax(axis=1)])
+    return np.concatenate(level), np.concatenate(periodicity), np.concatenate(pitch)
+
+
+def _in_runs(candidates: np.ndarray, pitch: np.ndarray) -> np.ndarray:
+    """Those of the candidate frames (bool) that follow each other in threes or more, with a pitch that moves slowly."""
+    voiced = np.zeros(len(candidates), dtype=bool)
+    joined = candidates[1:] & candidates[:-1] & (np.abs(np.diff(np.log(pitch))) < MAX_PITCH_STEP)
+    for first, last in _stretches(joined, longest_gap=0):
+        if last + 2 - first >= MIN_VOICED:
+            voiced[first : last + 2] = True
+    return voiced
+
+
+def _stretches(active: np.ndarray, *, longest_gap: int) -> list[tuple[int, int]]:
+    """First and last frame of each stretch of active frames, across gaps of up to `longest_gap` frames."""
+    indices = np.flatnonzero(active)
+    breaks = np.flatnonzero(np.diff(indices) > longest_gap + 1)
+    if not len(indices):
+        return []
+    return list(zip(indices[np.r_[0, breaks + 1]].tolist(), indices[np.r_[breaks, len(indices) - 1]].tolist()))
+
+
+def _is_tone(level: np.ndarray, pitch: np.ndarray) -> bool:
+    """Whether most voiced frames have one level (dB) and one pitch (Hz): a hum or a beep."""
+    quietest, loudest = np.percentile(level, [20, 80])
+    lowest, highest = np.percentile(pitch, [20, 80])
+    return loudest - quietest < STEADY_LEVEL and highest / lowest < 1 + STEADY_PITCH
+
+
+def _error(path: Path, problem: str) -> AudioError:
+    return AudioError(f"{' '.join(str(path).splitlines())}: {problem}")
 
 
 def _reason(error: Exception) -> str:

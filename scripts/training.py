@@ -29,7 +29,7 @@ from fastai.data.core import DataLoaders
 from fastai.learner import Learner
 from fastai.metrics import F1Score, error_rate
 from fastai.torch_core import set_seed
-from fastai.vision.learner import create_body, vision_learner
+from fastai.vision.learner import create_body, create_vision_model, vision_learner
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torchvision.models import ResNet34_Weights, resnet34
@@ -355,11 +355,27 @@ def cached_cards(corpus: Corpus, pattern: str) -> list[dict]:
 def load_learner(path: Path, dls: DataLoaders) -> Learner:
     """A Learner with a saved model's weights. Raises ModelError for a file that does not fit."""
     learn = make_learner(dls)
+    _load_weights(learn.model, path)
+    return learn
+
+
+def load_network(path: Path) -> tuple[torch.nn.Module, dict]:
+    """A saved model's network, ready to predict, and its card. Raises ModelError for files that do not fit."""
+    card = read_card(path)
+    if card["key"] is None:
+        raise ModelError(
+            f"{path}: not a model of this project (there is no {path.with_suffix('.json').name} beside it)"
+        )
+    network = create_vision_model(resnet34, len(GENDERS), pretrained=False, n_in=1)
+    _load_weights(network, path)
+    return network.eval(), card
+
+
+def _load_weights(network: torch.nn.Module, path: Path) -> None:
     try:
-        learn.model.load_state_dict(load_file(path))
+        network.load_state_dict(load_file(path))
     except (OSError, SafetensorError, RuntimeError) as error:
         raise ModelError(f"{path}: not this network's weights ({str(error).splitlines()[0]}); delete it") from None
-    return learn
 
 
 def predict(model: torch.nn.Module, images: np.ndarray, normalisation: dict, *, batch_size: int = 256) -> np.ndarray:

@@ -15,10 +15,11 @@ from corpus import METADATA, Corpus, corpus_name
 
 
 def buzz(pitch: float, *, seconds: float, sample_rate: int, seed: int) -> np.ndarray:
-    """Harmonics of `pitch` Hz in a little noise, within -1…1."""
+    """Harmonics of about `pitch` Hz, falling and swelling as a spoken word does, in a little noise, within -1…1."""
     time = np.arange(int(seconds * sample_rate)) / sample_rate
-    harmonics = sum(np.sin(2 * np.pi * pitch * k * time) / k for k in range(1, 20))
-    return 0.05 * harmonics + np.random.default_rng(seed).normal(0, 1e-3, len(time))
+    phase = 2 * np.pi * pitch * (1.1 * time - 0.2 * time**2 / (2 * seconds))
+    harmonics = sum(np.sin(k * phase) / k for k in range(1, 20))
+    return 0.05 * harmonics * np.hanning(len(time)) + np.random.default_rng(seed).normal(0, 1e-4, len(time))
 
 
 @pytest.fixture

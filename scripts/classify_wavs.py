@@ -1,0 +1,66 @@
+#!/usr/bin/env python3
+"""Say of sound files whether a female or a male voice speaks.
+
+    python scripts/classify_wavs.py FILE_OR_FOLDER… [--json] [--model PATH]
+
+Prints a table, or with --json one JSON object a line: file, gender ("female", "male" or null), p_female, p_male,
+seconds, windows, reason. Exit status: 0 when every file was answered, 1 when some were not, 2 for wrong usage.
+"""
+
+import argparse
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+SUFFIXES = {".wav", ".flac", ".ogg", ".mp3", ".aif", ".aiff"}
+
+
+def sound_files(paths: list[Path]) -> list[Path]:
+    """The files among the paths, and the sound files in the folders among them, in order of name."""
+    files = []
+    for path in paths:
+        if path.is_dir():
+            files += sorted(inside for inside in path.iterdir() if inside.suffix.lower() in SUFFIXES)
+        else:
+            files.append(path)
+    return files
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("paths", nargs="+", type=Path, metavar="FILE_OR_FOLDER")
+    parser.add_argument("--json", action="store_true", help="one JSON object a line instead of a table")
+    parser.add_argument("--model", type=Path, help="a safetensors file with its JSON card (default: the project's own)")
+    options = parser.parse_args(arguments)
+    files = sound_files(options.paths)
+    if not files:
+        parser.error("there is no sound file in what was named")
+
+    # Imported late, so that wrong usage is answered at once.
+    from classification import classify_recording, default_model, load_classifier
+    from training import ModelError
+
+    try:
+        classifier = load_classifier(options.model or default_model())
+    except ModelError as error:
+        print(error, file=sys.stderr)
+        return 1
+    answers = []
+    for path in files:
+        answer = classify_recording(classifier, path)
+        answers.append(answer)
+        print(json.dumps(asdict(answer)) if options.json else _table_row(answer), flush=True)
+    return int(any(answer.gender is None for answer in answers))
+
+
+def _table_row(answer) -> str:
+    name = " ".join(answer.file.split())
+    if answer.gender is None:
+        return f"{name}: no answer, {answer.reason}"
+    seconds = f"{answer.seconds:.1f} s, {answer.windows} window{'s' if answer.windows > 1 else ''}"
+    return f"{name}: {answer.gender} (female {answer.p_female:.1%}, male {answer.p_male:.1%}; {seconds})"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

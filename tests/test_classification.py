@@ -1,0 +1,126 @@
+"""From files to answers: one for each, with a reason where there is none, in a table or as JSON."""
+
+import json
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+from fastai.torch_core import set_seed
+from fastai.vision.learner import create_vision_model
+from safetensors.torch import save_file
+from torchvision.models import resnet34
+
+import classify_wavs
+from classification import combine, load_classifier, network_input, window_images
+from config import RECORDING_SAMPLES
+from training import ModelError
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    """An untrained network as a model file: its answers mean nothing, but they are answers."""
+    set_seed(0)
+    path = tmp_path_factory.mktemp("model") / "gender.safetensors"
+    network = create_vision_model(resnet34, 2, pretrained=False, n_in=1)
+    save_file({name: tensor.contiguous() for name, tensor in network.state_dict().items()}, path)
+    card = {"key": "x", "view": "mfc", "image_size": [32, 56], "normalisation": {"mean": 0.16, "std": 0.25}}
+    path.with_suffix(".json").write_text(json.dumps(card))
+    return path
+
+
+@pytest.fixture
+def wav(buzz_corpus):
+    return buzz_corpus.folder / "02" / "1_02_0.wav"
+
+
+def answers(capsys, *arguments):
+    status = classify_wavs.main([str(argument) for argument in arguments])
+    return status, [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+
+
+def test_a_file_gets_a_gender_and_two_probabilities(model, wav, capsys):
+    status, (answer,) = answers(capsys, wav, "--json", "--model", model)
+    assert status == 0 and answer["file"] == str(wav)
+    assert set(answer) == {"file", "gender", "p_female", "p_male", "seconds", "windows", "reason"}
+    assert answer["p_female"] + answer["p_male"] == pytest.approx(1)
+    assert answer["gender"] == ("female" if answer["p_female"] >= 0.5 else "male")
+    assert answer["seconds"] == 0.5 and answer["windows"] == 1 and answer["reason"] is None
+
+
+def test_a_folder_means_the_sound_files_in_it(model, wav, capsys):
+    (wav.parent / "notes.txt").write_text("not sound")
+    status, found = answers(capsys, wav.parent, "--json", "--model", model)
+    assert status == 0 and [answer["file"] for answer in found] == sorted(map(str, wav.parent.glob("*.wav")))
+
+
+def test_a_file_without_an_answer_says_why_and_the_others_are_answered(model, wav, capsys, tmp_path):
+    soundfile.write(tmp_path / "silence.wav", np.zeros(48_000), 48_000)
+    (tmp_path / "text.wav").write_text("not sound")
+    status, found = answers(
+        capsys, tmp_path / "silence.wav", tmp_path / "text.wav", tmp_path / "none.wav", wav, "--json", "--model", model
+    )
+    assert status == 1
+    assert [answer["gender"] is None for answer in found] == [True, True, True, False]
+    assert found[0]["reason"] == "silence" and all(answer["reason"] for answer in found[:3])
+
+
+def test_the_table_is_one_line_a_file(model, wav, capsys):
+    assert classify_wavs.main([str(wav), str(wav.parent / "none.wav"), "--model", str(model)]) == 1
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 2 and "male" in lines[0] and "no answer" in lines[1]
+
+
+@pytest.mark.parametrize("arguments", [[], ["--unknown"], ["{empty}"]])
+def test_wrong_usage_is_exit_status_2(tmp_path, arguments):
+    with pytest.raises(SystemExit) as stopped:
+        classify_wavs.main([argument.format(empty=tmp_path) for argument in arguments])
+    assert stopped.value.code == 2
+
+
+def test_the_scale_of_the_file_does_not_change_the_answer(model, wav, capsys, tmp_path):
+    sound, rate = soundfile.read(wav)
+    soundfile.write(tmp_path / "float.wav", sound, rate, subtype="FLOAT")
+    soundfile.write(tmp_path / "pcm24.wav", sound, rate, subtype="PCM_24")
+    _, found = answers(capsys, wav, tmp_path / "float.wav", tmp_path / "pcm24.wav", "--json", "--model", model)
+    assert np.ptp([answer["p_female"] for answer in found]) < 1e-6
+
+
+def test_a_word_is_an_image_like_those_of_training(wav):
+    from audio import read_signal
+
+    images = window_images(read_signal(wav))
+    assert images.shape == (1, 224, 224) and images.dtype == np.uint8
+    assert len(read_signal(wav)) < RECORDING_SAMPLES and not images[0, 30:, :20].any()
+
+
+def test_the_network_gets_images_of_the_size_in_its_card(model, wav):
+    classifier = load_classifier(model)
+    assert network_input(classifier, np.zeros((3, 224, 224), np.uint8)).shape == (3, 32, 56)
+
+
+def test_log_odds_are_averaged():
+    assert combine(np.array([0.8])) == pytest.approx(0.8)
+    assert combine(np.array([0.9, 0.1])) == pytest.approx(0.5)
+    assert combine(np.array([1.0, 0.4])) > 0.99
+
+
+def test_a_file_that_is_no_model_is_one_line(model, tmp_path, wav, capsys):
+    for name, content in (("none", None), ("text", b"not a model"), ("pickle", b"\x80\x04cos\nsystem\n(S'true'\ntR.")):
+        path = tmp_path / f"{name}.safetensors"
+        if content:
+            path.write_bytes(content)
+            path.with_suffix(".json").write_text(model.with_suffix(".json").read_text())
+        with pytest.raises(ModelError) as error:
+            load_classifier(path)
+        assert path.name in str(error.value) and "\n" not in str(error.value)
+    assert classify_wavs.main([str(wav), "--model", str(tmp_path / "none.safetensors")]) == 1
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_weights_of_another_network_are_refused(model, tmp_path):
+    path = tmp_path / "other.safetensors"
+    save_file({"weight": torch.zeros(3)}, path)
+    path.with_suffix(".json").write_text(model.with_suffix(".json").read_text())
+    with pytest.raises(ModelError, match="not this network's weights"):
+        load_classifier(path)
