@@ -29,7 +29,7 @@ FRAME, HOP = 0.040, 0.010  # seconds
 LEVEL_BAND = (80, 8_000)  # Hz: above rumble and a mains hum's fundamental, with the fricatives
 PITCH_BAND = (80, 4_000)  # Hz, of the harmonics that tell voicing
 PITCHES = (60, 420)  # Hz
-MIN_PERIODICITY = 0.35  # of 1; noise weighted as below rarely reaches it, a vowel does
+MIN_PERIODICITY = 0.3  # of 1; noise hardly ever reaches it in three frames with one pitch, a vowel does
 MAX_PITCH_STEP = 0.15  # from frame to frame; where there is no pitch it jumps about
 MIN_VOICED = 3  # frames in a row
 SILENCE = -72  # dBFS of the loudest frame; AudioMNIST's quietest recording has -51
@@ -240,15 +240,15 @@ def _analyse(signal: np.ndarray, *, sample_rate: int) -> tuple[np.ndarray, np.nd
     """Level (dBFS), periodicity (1: perfectly periodic) and pitch (Hz) of each frame, all of shape (frames,).
 
     Frame i is centred on sample i × 10 ms. Periodicity is the highest peak of the autocorrelation, divided by the
-    window's own (Boersma 1993). The autocorrelation is the inverse transform of the power spectrum, here weighted by
-    frequency, which makes pink noise white: slow noise such as wind would look periodic otherwise.
+    window's own (Boersma 1993). The autocorrelation is the inverse transform of the power spectrum, here weighted by the
+    root of frequency: noise that is strongest at low frequencies would look periodic otherwise.
     """
     frame_length, hop_length, n_fft = (round(seconds * sample_rate) for seconds in (FRAME, HOP, 0.064))
     window = np.hanning(frame_length + 1)[:-1]
     frequency = np.fft.rfftfreq(n_fft, 1 / sample_rate)
     in_level = (frequency >= LEVEL_BAND[0]) & (frequency <= LEVEL_BAND[1])
     n_bins = np.searchsorted(frequency, min(PITCH_BAND[1], sample_rate / 2))  # fewer bins: a lower rate of lags
-    weight = np.where(frequency >= PITCH_BAND[0], frequency, 0)[:n_bins]
+    weight = np.where(frequency >= PITCH_BAND[0], np.sqrt(frequency), 0)[:n_bins]
     lag_rate = 2 * (n_bins - 1) / n_fft * sample_rate
     lags = np.arange(int(lag_rate / PITCHES[1]) - 1, int(lag_rate / PITCHES[0]) + 2)
     of_window = np.fft.irfft(np.abs(np.fft.rfft(window, n_fft)[:n_bins]) ** 2)

@@ -11,6 +11,7 @@ Executed copies and their HTML go to results/<corpus>/notebooks/. The run stops 
 """
 
 import argparse
+import html
 import os
 import re
 import sys
@@ -24,7 +25,7 @@ from nbclient.exceptions import CellExecutionError
 from nbconvert import HTMLExporter
 
 ROOT = Path(__file__).resolve().parents[1]
-PROGRESS = re.compile(r"<progress value='(\d+)' class='[^']*' max='(\d+)'")
+PROGRESS = re.compile(r"<progress[^>]*></progress>([^<]*)")  # fastprogress's bars: what stands beside them
 
 
 class StreamingClient(NotebookClient):
@@ -35,9 +36,10 @@ class StreamingClient(NotebookClient):
         if msg["msg_type"] == "stream":
             sys.stderr.write(content["text"])
         elif msg["msg_type"] in ("display_data", "update_display_data"):
-            bar = PROGRESS.search(content["data"].get("text/html", ""))
-            if bar:
-                sys.stderr.write(f"\r    {bar[1]}/{bar[2]} ")
+            told = [label.strip() for label in PROGRESS.findall(content["data"].get("text/html", ""))]
+            if any(told):
+                line = html.unescape("  ".join(filter(None, told)))
+                sys.stderr.write(f"\r{line:<79}\r")  # the next message overwrites it
         sys.stderr.flush()
         return super().process_message(msg, cell, cell_index)
 
@@ -104,8 +106,8 @@ def run_notebook(path: Path, output: Path, *, in_place: bool) -> bool:
         print(f"\n{path.name}, cell [{failure.execution_count}] failed:\n{failure.source}", file=sys.stderr)
         print(f"{error.ename}: {error.evalue}", file=sys.stderr)
         return False
-    html, _ = HTMLExporter().from_notebook_node(notebook)
-    write_text(output / f"{path.stem}.html", html)
+    page, _ = HTMLExporter().from_notebook_node(notebook)
+    write_text(output / f"{path.stem}.html", page)
     if in_place:
         save(without_players(notebook), path)
     print(f"{path.name}: {time.perf_counter() - started:.0f} s", flush=True)
@@ -136,8 +138,8 @@ def tidy(notebook) -> None:
 def is_spent_progress_bar(data: dict) -> bool:
     if "application/vnd.jupyter.widget-view+json" in data:
         return True
-    html = data.get("text/html")
-    return html is not None and not re.sub(r"<style>.*?</style>|<[^>]+>", "", html, flags=re.DOTALL).strip()
+    markup = data.get("text/html")
+    return markup is not None and not re.sub(r"<style>.*?</style>|<[^>]+>", "", markup, flags=re.DOTALL).strip()
 
 
 def without_players(notebook):
