@@ -107,7 +107,7 @@ def channel_weights(path: Path) -> np.ndarray:
     sounding = power >= power.max() / 100
     weights = sounding / sounding.sum()
     if weights @ covariance @ weights < power.max() / 10:
-        weights = np.eye(len(power))[power.argmax()]
+        weights = np.eye(len(power))[np.argmax(power > 0.999 * power.max())]  # of equals the first
     return weights
 
 
@@ -240,8 +240,8 @@ def _analyse(signal: np.ndarray, *, sample_rate: int) -> tuple[np.ndarray, np.nd
     """Level (dBFS), periodicity (1: perfectly periodic) and pitch (Hz) of each frame, all of shape (frames,).
 
     Frame i is centred on sample i × 10 ms. Periodicity is the highest peak of the autocorrelation, divided by the
-    window's own (Boersma 1993). The autocorrelation is the inverse transform of the power spectrum, here weighted by the
-    root of frequency: noise that is strongest at low frequencies would look periodic otherwise.
+    window's own (Boersma 1993). The autocorrelation is the inverse transform of the power spectrum, here weighted by
+    the root of frequency: noise that is strongest at low frequencies would look periodic otherwise.
     """
     frame_length, hop_length, n_fft = (round(seconds * sample_rate) for seconds in (FRAME, HOP, 0.064))
     window = np.hanning(frame_length + 1)[:-1]
@@ -254,11 +254,13 @@ def _analyse(signal: np.ndarray, *, sample_rate: int) -> tuple[np.ndarray, np.nd
     of_window = np.fft.irfft(np.abs(np.fft.rfft(window, n_fft)[:n_bins]) ** 2)
     full_scale = INT16_FULL_SCALE**2 * np.sum(window**2) * n_fft / 2
 
-    padded = np.pad(signal, frame_length // 2)
+    padded = np.pad(signal, frame_length // 2, mode="edge")  # zeros would make a step of an offset
     frames = np.lib.stride_tricks.sliding_window_view(padded, frame_length)[::hop_length]
     level, periodicity, pitch = [], [], []
     for start in range(0, len(frames), 1_000):  # 10 s at a time: the frames of an hour would not fit into memory
-        power = np.abs(np.fft.rfft(frames[start : start + 1_000] * window, n_fft)) ** 2
+        block = frames[start : start + 1_000]
+        block = (block - block.mean(axis=1, keepdims=True)) * window  # an offset would leak into every band
+        power = np.abs(np.fft.rfft(block, n_fft)) ** 2
         level.append(10 * np.log10(power[:, in_level].sum(axis=1) / full_scale + 1e-20))
         autocorrelation = np.fft.irfft(power[:, :n_bins] * weight)
         normal = np.maximum(autocorrelation[:, :1], 1e-20) * of_window[lags] / of_window[0]

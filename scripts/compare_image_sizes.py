@@ -7,7 +7,9 @@ Reads the resolved corpus's MFC JPEGs; writes results/<corpus>/image_sizes.json,
 corpus of AudioMNIST's size is enough: what is asked is not how good a network can get but what a smaller image costs.
 """
 
+import json
 import sys
+import time
 from dataclasses import asdict
 
 import numpy as np
@@ -21,8 +23,8 @@ from dataset import available_images, decode_images, make_dls
 from generation import load_maps
 from training import Recipe, fingerprint, make_learner, versions
 
-SIZES = ((12, 98), (24, 98), (32, 112), (48, 112))  # the first is what an MFC JPEG was made from
-N_TRAIN, N_VALID = 4_000, 2_000
+SIZES = ((12, 98), (24, 98), (32, 56), (32, 112), (48, 112))  # the first is what an MFC JPEG was made from
+N_TRAIN, N_VALID = 4_000, 1_000
 EPOCHS = 5
 
 
@@ -43,11 +45,21 @@ def compare(corpus: Corpus) -> dict[str, dict]:
     return found
 
 
+def load_comparison(corpus: Corpus) -> pd.DataFrame:
+    """What has been compared so far: one row a size, smallest first, with error_rate, f1_score, seconds, …"""
+    files = (corpus.results / "image_sizes").glob("*.json")
+    table = pd.DataFrame.from_dict(
+        {path.stem: json.loads(path.read_text(encoding="utf-8"))["result"] for path in files}, orient="index"
+    )
+    return table.sort_index(key=lambda names: names.map(lambda name: np.prod([int(side) for side in name.split("x")])))
+
+
 def _train(corpus: Corpus, table: pd.DataFrame, split: pd.Series, recipe: Recipe) -> dict:
     images = decode_images(corpus, table["image"].tolist(), size=recipe.image_size)
     dls = make_dls(images, table["gender"], split, batch_size=recipe.batch_size, max_shift=recipe.max_shift)
     set_seed(recipe.seed, reproducible=True)
     learn = make_learner(dls)
+    started = time.perf_counter()
     learn.fit_one_cycle(recipe.epochs, recipe.learning_rate)
     _, _, error_rate, f1 = learn.recorder.values[-1]
     return {
@@ -56,6 +68,7 @@ def _train(corpus: Corpus, table: pd.DataFrame, split: pd.Series, recipe: Recipe
         "epochs": recipe.epochs,
         "error_rate": float(error_rate),
         "f1_score": float(f1),
+        "seconds": round(time.perf_counter() - started, 1),
         "versions": versions(),
     }
 

@@ -1,0 +1,312 @@
+"""Records a second of speech into nbs/my_wavs/.
+
+    python scripts/record_wav.py [--name NAME] [--seconds S] [--device D] [--classify] [--force]
+    python scripts/record_wav.py --list-devices
+
+48 kHz, mono, 16-bit, as AudioMNIST is. More than the second is recorded, and the part kept in which the speech is in
+the middle. Exit status: 0 recorded (with --classify: the classifier's), 1 could not record, 2 wrong usage.
+"""
+
+import argparse
+import os
+import re
+import sys
+import time
+import wave
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+
+from audio import INT16_FULL_SCALE, speech_windows, why_not_speech
+from caching import replacing, shown
+from config import SAMPLE_RATE, WORKSPACE
+
+MY_WAVS = WORKSPACE / "nbs" / "my_wavs"
+
+COUNTDOWN = 3  # seconds
+MARGINS = (0.5, 0.75)  # seconds recorded before "Speak now!" and after the time is up: some are early, most are late
+SECONDS = (0.2, 60)  # the shortest and the longest recording
+PATIENCE = 3  # seconds without sound after which the microphone is given up
+QUIETEST_SHOWN = -60  # dBFS, the left end of the level meter
+CLIPPED_SAMPLES = 3  # at the extremes of 16 bits
+
+WARNINGS = {
+    "clipped": "it is clipped: speak more softly or further from the microphone",
+    "silence": "it is silent: is the microphone muted, or another one in use (--list-devices)?",
+    "noise only": "no voice is heard in it",
+    "too short": "there is hardly any speech in it",
+}
+
+
+class RecordingError(RuntimeError):
+    """Nothing can be recorded; the message is one line that says why."""
+
+
+def valid_name(text: str) -> str:
+    """A recording's name without '.wav': letters, digits, '_', and inside it also ' ', '.', '+' and '-'.
+
+    Raises argparse.ArgumentTypeError for anything else, so that no name leads outside the folder or looks like an
+    option.
+    """
+    name = text.removesuffix(".wav")
+    if len(name) > 100 or not re.fullmatch(r"\w([\w .+-]*\w)?", name):
+        raise argparse.ArgumentTypeError(f"{text!r}: use letters, digits, '_' and '-', beginning with a letter")
+    return name
+
+
+def valid_seconds(text: str) -> float:
+    """Raises argparse.ArgumentTypeError for what is no length that can be recorded."""
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not SECONDS[0] <= seconds <= SECONDS[1]:
+        raise argparse.ArgumentTypeError(f"{text!r} is not between {SECONDS[0]} and {SECONDS[1]}")
+    return seconds
+
+
+def free_name(folder: Path) -> str:
+    """'recording_1', or the first number that is not taken."""
+    number = 1
+    while (folder / f"recording_{number}.wav").exists():
+        number += 1
+    return f"recording_{number}"
+
+
+def centred(take: np.ndarray, n_samples: int, *, sample_rate: int) -> np.ndarray:
+    """The part of a take, shape (n_samples,), with the speech in its middle.
+
+    take: int16, shape (samples,), of at least n_samples. Speech longer than that keeps its most energetic part; where
+    there is none, the part is the one that was asked for, between the margins.
+    """
+    longest_start = len(take) - n_samples
+    windows = speech_windows(take.astype(np.float64), sample_rate=sample_rate)
+    if not windows:
+        start = round(longest_start * MARGINS[0] / sum(MARGINS))
+    else:
+        first, last = windows[0].start, windows[-1].start + len(windows[-1].signal)
+        start = (first + last - n_samples) // 2
+        if last - first > n_samples:
+            energy = np.concatenate([[0.0], np.cumsum(take.astype(np.float64) ** 2)])
+            starts = np.arange(max(first, 0), min(last - n_samples, longest_start) + 1)
+            start = int(starts[np.argmax(energy[starts + n_samples] - energy[starts])])
+    start = min(max(start, 0), longest_start)
+    return take[start : start + n_samples]
+
+
+def level_meter(signal: np.ndarray, *, width: int = 30) -> str:
+    """One line of constant length: a bar and the peak level of int16 samples, from -60 dBFS (empty) to 0 (full)."""
+    peak = np.abs(signal.astype(np.float64)).max(initial=0) / INT16_FULL_SCALE
+    level = max(20 * np.log10(max(peak, 1e-6)), QUIETEST_SHOWN)
+    filled = round(width * (1 - level / QUIETEST_SHOWN))
+    return f"[{'#' * filled}{' ' * (width - filled)}] {round(level):4d} dBFS"
+
+
+def warning(signal: np.ndarray, *, sample_rate: int) -> str | None:
+    """What is wrong with an int16 recording, as one of WARNINGS' values; None if it is fine."""
+    if np.sum((signal == np.iinfo(np.int16).max) | (signal == np.iinfo(np.int16).min)) >= CLIPPED_SAMPLES:
+        return WARNINGS["clipped"]
+    reason = why_not_speech(signal.astype(np.float64), sample_rate=sample_rate)
+    return WARNINGS[reason] if reason else None
+
+
+def write_wav(path: Path, signal: np.ndarray, *, sample_rate: int) -> None:
+    """Writes int16 samples, shape (samples,), as a mono 16-bit WAV: whole, or not at all."""
+    with replacing(path) as partial, wave.open(str(partial), "wb") as wav:
+        wav.setnchannels(1)
+        wav.setsampwidth(2)
+        wav.setframerate(sample_rate)
+        wav.writeframes(signal.astype("<i2").tobytes())
+
+
+@contextmanager
+def quiet_libraries():
+    """Keeps what ALSA's and other C libraries print about missing devices off the terminal; our line says it."""
+    sys.stderr.flush()
+    saved, null = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(null, 2)
+        yield
+    finally:
+        os.dup2(saved, 2)
+        os.close(saved)
+        os.close(null)
+
+
+def backends() -> list:
+    """The system's sound servers; without miniaudio's null backend, which would record silence where there is none."""
+    import miniaudio
+
+    return [
+        backend for backend in miniaudio.Backend if backend not in (miniaudio.Backend.NULL, miniaudio.Backend.CUSTOM)
+    ]
+
+
+def microphones() -> list[dict]:
+    """miniaudio's records (`name`, `id`, …) of what can be recorded from. Raises RecordingError if there is nothing."""
+    import miniaudio
+
+    try:
+        with quiet_libraries():
+            found = miniaudio.Devices(backends()).get_captures()
+    except miniaudio.MiniaudioError:
+        found = []
+    if not found:
+        raise RecordingError("no microphone or sound server found")
+    return found
+
+
+def choose(found: list[dict], wanted: str) -> dict:
+    """The microphone with that number in the list (from 1), or with that text in its name, whatever the case.
+
+    Raises RecordingError where there is none, or more than one.
+    """
+    if wanted.isdecimal() and 1 <= int(wanted) <= len(found):
+        return found[int(wanted) - 1]
+    matches = [device for device in found if wanted and wanted.lower() in device["name"].lower()]
+    if len(matches) != 1:
+        raise RecordingError(f"{'no' if not matches else 'more than one'} microphone {wanted!r}; see --list-devices")
+    return matches[0]
+
+
+class Microphone:
+    """An open microphone that hands over int16 mono at 48 kHz; use it in a `with` block.
+
+    Raises RecordingError where there is none.
+    """
+
+    def __init__(self, wanted: str | None):
+        import miniaudio
+
+        device_id = choose(microphones(), wanted)["id"] if wanted else None
+        try:
+            with quiet_libraries():
+                self.device = miniaudio.CaptureDevice(
+                    nchannels=1,
+                    sample_rate=SAMPLE_RATE,
+                    buffersize_msec=20,
+                    device_id=device_id,
+                    backends=backends(),
+                    app_name="record_wav",
+                )
+        except miniaudio.MiniaudioError:
+            raise RecordingError("no microphone or sound server found, or it may not be used") from None
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.device.close()
+
+    def record(self, n_samples: int, on_progress) -> np.ndarray:
+        """int16 samples, shape (n_samples,). `on_progress(samples so far, newest int16 samples)` is called meanwhile.
+
+        Raises RecordingError where the microphone stops sending.
+        """
+        import miniaudio
+
+        chunks: list[bytes] = []
+
+        def collect():
+            while True:
+                chunks.append(bytes((yield)))
+
+        collector = collect()
+        next(collector)
+        try:
+            self.device.start(collector)
+        except miniaudio.MiniaudioError:
+            raise RecordingError("the microphone cannot be started") from None
+        try:
+            seen, n_recorded, heard = 0, 0, time.monotonic()
+            while n_recorded < n_samples:
+                time.sleep(0.02)
+                new = chunks[seen:]
+                if new:
+                    newest = np.frombuffer(b"".join(new), dtype=np.int16)
+                    seen, n_recorded, heard = seen + len(new), n_recorded + len(newest), time.monotonic()
+                    on_progress(n_recorded, newest)
+                elif time.monotonic() - heard > PATIENCE:
+                    raise RecordingError("the microphone sends no sound")
+        finally:
+            with quiet_libraries():
+                self.device.stop()
+        return np.frombuffer(b"".join(chunks), dtype=np.int16)[:n_samples]
+
+
+def record(microphone: Microphone, seconds: float, *, on_terminal: bool) -> np.ndarray:
+    """One take after a countdown, cut to `seconds` around the speech: int16, shape (samples,). Shows the level."""
+    n_samples = round(seconds * SAMPLE_RATE)
+    before, after = (round(margin * SAMPLE_RATE) for margin in MARGINS)
+    for left in range(COUNTDOWN, 0, -1):
+        print(f"{left} … ", end="", flush=True)
+        time.sleep(1 if left > 1 else max(1 - MARGINS[0], 0))
+    told = False
+
+    def show(n_recorded: int, newest: np.ndarray) -> None:
+        nonlocal told
+        if not told and n_recorded >= before:
+            told = True
+            print("Speak now!", flush=True)
+        if told and on_terminal:
+            print(f"\r{level_meter(newest)}", end="", flush=True)
+
+    take = microphone.record(before + n_samples + after, show)
+    signal = centred(take, n_samples, sample_rate=SAMPLE_RATE)
+    print(f"\r{level_meter(signal)}  loudest")
+    return signal
+
+
+def parse(arguments: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description="Records one second of speech into nbs/my_wavs/.")
+    parser.add_argument("--name", type=valid_name, help="of the file (default: recording_1, recording_2, …)")
+    parser.add_argument("--seconds", type=valid_seconds, default=1.0, help="length (default: 1)")
+    parser.add_argument("--device", help="number or part of the name of the microphone")
+    parser.add_argument("--list-devices", action="store_true", help="list the microphones and stop")
+    parser.add_argument("--classify", action="store_true", help="say at once which gender is heard")
+    parser.add_argument("--force", action="store_true", help="replace a recording of that name")
+    return parser.parse_args(arguments)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The command line; returns the exit status."""
+    options = parse(arguments)
+    on_terminal = sys.stdin.isatty() and sys.stdout.isatty()
+    path = MY_WAVS / f"{options.name or free_name(MY_WAVS)}.wav"
+    try:
+        if options.list_devices:
+            for number, device in enumerate(microphones(), 1):
+                print(f"{number}: {device['name']}")
+            return 0
+        if path.exists() and not options.force:
+            print(f"{shown(path)} is there already; choose another --name, or --force", file=sys.stderr)
+            return 2
+        with Microphone(options.device) as microphone:
+            while True:
+                signal = record(microphone, options.seconds, on_terminal=on_terminal)
+                problem = warning(signal, sample_rate=SAMPLE_RATE)
+                if problem:
+                    print(f"Warning: {problem}", file=sys.stderr)
+                if not problem or not on_terminal or input("Try again? [Y/n] ").strip().lower().startswith("n"):
+                    break
+        write_wav(path, signal, sample_rate=SAMPLE_RATE)
+    except RecordingError as error:
+        print(f"Cannot record: {error}", file=sys.stderr)
+        return 1
+    except OSError as error:
+        print(f"Cannot write {shown(path)}: {error.strerror}", file=sys.stderr)
+        return 1
+    except (KeyboardInterrupt, EOFError):
+        print("\nStopped; nothing was written", file=sys.stderr)
+        return 1
+    print(f"Recorded {shown(path)}")
+    if options.classify:
+        from classify_wavs import main as classify  # here, because it loads torch
+
+        return classify([str(path)])
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
