@@ -220,19 +220,21 @@ def _find_speech(signal: np.ndarray, *, sample_rate: int) -> tuple[list[tuple[in
         return [], "noise only", level
 
     active = level > max(floor, loudest - SPEECH_RANGE)
-    stretches = [
-        (first, last)
-        for first, last in _stretches(active, longest_gap=round(LONGEST_GAP / HOP))
-        if voiced[first : last + 1].sum() >= MIN_VOICED and active[first : last + 1].sum() >= MIN_SPEECH / HOP
-    ]
+    cores = np.zeros(len(active), dtype=bool)  # one piece of a tenth of a second: knocks in a row are none
+    for first, last in _stretches(active, longest_gap=0):
+        is_long = last + 1 - first >= MIN_SPEECH / HOP
+        cores[first : last + 1] = is_long and voiced[first : last + 1].sum() >= MIN_VOICED
+    stretches = _stretches(active, longest_gap=round(LONGEST_GAP / HOP))
+    stretches = [(first, last) for first, last in stretches if cores[first : last + 1].any()]
     if not stretches:
         return [], "too short", level
     hop_length, margin = round(HOP * sample_rate), round(MARGIN * sample_rate)
     spans = [
         (max(first * hop_length - margin, 0), min(last * hop_length + margin, len(signal))) for first, last in stretches
     ]
-    amplitude = np.concatenate([np.abs(signal[start:stop]) for start, stop in spans])
-    clipped = np.mean(amplitude > CLIPPED_AMPLITUDE * amplitude.max()) > CLIPPED_SHARE
+    peak = max(np.abs(signal[start:stop]).max() for start, stop in spans)
+    n_near_peak = sum(np.sum(np.abs(signal[start:stop]) > CLIPPED_AMPLITUDE * peak) for start, stop in spans)
+    clipped = n_near_peak > CLIPPED_SHARE * sum(stop - start for start, stop in spans)
     return spans, "clipped" if clipped else None, level
 
 
@@ -254,11 +256,14 @@ def _analyse(signal: np.ndarray, *, sample_rate: int) -> tuple[np.ndarray, np.nd
     of_window = np.fft.irfft(np.abs(np.fft.rfft(window, n_fft)[:n_bins]) ** 2)
     full_scale = INT16_FULL_SCALE**2 * np.sum(window**2) * n_fft / 2
 
-    padded = np.pad(signal, frame_length // 2, mode="edge")  # zeros would make a step of an offset
-    frames = np.lib.stride_tricks.sliding_window_view(padded, frame_length)[::hop_length]
+    n_frames, at_a_time = len(signal) // hop_length + 1, 1_000  # 10 s: an hour's frames would not fit into memory
     level, periodicity, pitch = [], [], []
-    for start in range(0, len(frames), 1_000):  # 10 s at a time: the frames of an hour would not fit into memory
-        block = frames[start : start + 1_000]
+    for start in range(0, n_frames, at_a_time):
+        first = start * hop_length - frame_length // 2
+        last = first + (min(at_a_time, n_frames - start) - 1) * hop_length + frame_length
+        piece = signal[max(first, 0) : last]
+        piece = np.pad(piece, (max(-first, 0), max(last - len(signal), 0)), mode="edge")
+        block = np.lib.stride_tricks.sliding_window_view(piece, frame_length)[::hop_length]
         block = (block - block.mean(axis=1, keepdims=True)) * window  # an offset would leak into every band
         power = np.abs(np.fft.rfft(block, n_fft)) ** 2
         level.append(10 * np.log10(power[:, in_level].sum(axis=1) / full_scale + 1e-20))
