@@ -94,7 +94,7 @@ def channel_weights(path: Path) -> np.ndarray:
     """How a file's channels are mixed to mono, shape (channels,), sum 1.
 
     They are averaged, without those that hold next to nothing (20 dB below the loudest: an empty second channel would
-    halve the sound). Where the average has lost 10 dB against the loudest channel, as it does where channels are in
+    weaken the sound). Where the average has lost 10 dB against the loudest channel, as it does where channels are in
     antiphase and cancel each other, that channel is taken alone. Powers are of the whole file and without its offset.
     """
     n_samples, total, products = 0, 0, 0
