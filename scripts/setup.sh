@@ -17,6 +17,7 @@ if [ ! -x "$(venv_python)" ]; then
     "$base" -m venv .venv
 fi
 python=$(venv_python)
+export OMP_WAIT_POLICY=${OMP_WAIT_POLICY:-PASSIVE} # a spinning thread slows down whatever else runs
 
 wanted=$(cat requirements.txt requirements.lock | cksum)
 if [ "$(cat .venv/installed 2>/dev/null || true)" != "$wanted" ]; then

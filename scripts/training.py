@@ -7,12 +7,14 @@ is a safetensors file beside a JSON card of what it is; neither can run code whe
 
 import argparse
 import importlib.metadata
+import io
 import json
 import os
 import platform
 import random
 import sys
 import time
+from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import asdict, dataclass
 from datetime import date
 from pathlib import Path
@@ -88,7 +90,8 @@ def imagenet_state() -> dict[str, torch.Tensor] | None:
         except (OSError, SafetensorError) as error:
             raise ModelError(f"{choice}: not a safetensors file ({error})") from None
     try:
-        return ResNet34_Weights.IMAGENET1K_V1.get_state_dict(progress=False, check_hash=True, weights_only=True)
+        with redirect_stderr(io.StringIO()), redirect_stdout(io.StringIO()):  # torch.hub prints this machine's paths
+            return ResNet34_Weights.IMAGENET1K_V1.get_state_dict(progress=False, check_hash=True, weights_only=True)
     except (URLError, OSError, RuntimeError):
         print("ImageNet weights of ResNet-34 cannot be downloaded here: training from scratch.")
         return None

@@ -161,3 +161,16 @@ def test_a_damaged_model_file_is_refused_in_one_line(buzz_corpus, data):
 def test_small_corpora_get_more_epochs_within_limits():
     few, some, many = (training.default_recipe(n_images).epochs for n_images in (100, 4_000, 30_000))
     assert many == Recipe.epochs < some < few == training.MOST_EPOCHS
+
+
+def test_weights_that_cannot_be_downloaded_are_one_line_without_paths(monkeypatch, capsys):
+    def offline(**_options):
+        print("Downloading to /some/folder/of/this/machine")
+        raise training.URLError("no network")
+
+    monkeypatch.delenv("RESNET34_WEIGHTS")
+    monkeypatch.delenv("SMOKE", raising=False)
+    monkeypatch.setattr(training.ResNet34_Weights.IMAGENET1K_V1, "get_state_dict", offline, raising=False)
+    assert training.imagenet_state() is None
+    told = capsys.readouterr()
+    assert told.out.count("\n") == 1 and "training from scratch" in told.out and not told.err
