@@ -17,7 +17,6 @@ import argparse
 import ctypes
 import json
 import os
-import pickle
 import shutil
 import subprocess
 import sys
@@ -227,6 +226,18 @@ def speak(request: dict) -> list[bytes]:
     return signals
 
 
+def packed(signals: list[bytes]) -> bytes:
+    """Signals as a speaker's process returns them: a line with their lengths, then all of them."""
+    return json.dumps([len(signal) for signal in signals]).encode() + b"\n" + b"".join(signals)
+
+
+def unpacked(told: bytes) -> list[bytes]:
+    """The signals of `packed`."""
+    lengths, _, sound = told.partition(b"\n")
+    ends = np.cumsum(json.loads(lengths))
+    return [sound[start:end] for start, end in zip([0, *ends[:-1]], ends)]
+
+
 def make_speaker(folder: Path, number: int, key: str, *, n_repetitions: int, seed: int) -> None:
     """Writes the folder of one speaker: whole, or not at all. Raises RuntimeError where eSpeak NG fails."""
     import espeakng_loader  # here, not above: a speaker's process is given the paths and starts sooner
@@ -252,7 +263,7 @@ def make_speaker(folder: Path, number: int, key: str, *, n_repetitions: int, see
     partial = folder / PARTIAL / key
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
-    for (digit, repetition), speech in zip(takes, pickle.loads(speaking.stdout), strict=True):
+    for (digit, repetition), speech in zip(takes, unpacked(speaking.stdout), strict=True):
         rng = np.random.default_rng([seed, number, RECORDING_STREAM, digit, repetition])
         signal = recording(np.frombuffer(speech, dtype=np.int16), surroundings, rng)
         with wave.open(str(partial / f"{digit}_{key}_{repetition}.wav"), "wb") as wav:
@@ -291,7 +302,9 @@ def make_demo_corpus(
         jobs = [pool.submit(make_speaker, folder, number, keys[number], **options) for number in missing]
         try:
             done = n_speakers - len(missing)
-            for job in tqdm(as_completed(jobs), "demo corpus", total=n_speakers, initial=done, unit="speaker"):
+            for job in tqdm(
+                as_completed(jobs), "demo corpus", total=n_speakers, initial=done, unit="speaker", leave=False
+            ):
                 job.result()
         except BaseException:  # Ctrl-C too: only the speakers being made are finished
             pool.shutdown(cancel_futures=True)
@@ -364,6 +377,6 @@ def main() -> None:
 
 if __name__ == "__main__":
     if sys.argv[1:] == ["--speak"]:
-        sys.stdout.buffer.write(pickle.dumps(speak(json.load(sys.stdin))))
+        sys.stdout.buffer.write(packed(speak(json.load(sys.stdin))))
     else:
         main()

@@ -90,7 +90,11 @@ def run_notebook(path: Path, output: Path, *, in_place: bool) -> bool:
     started = time.perf_counter()
     notebook = nbformat.read(path, as_version=4)
     client = StreamingClient(
-        notebook, timeout=None, kernel_name="python3", resources={"metadata": {"path": str(path.parent)}}
+        notebook,
+        timeout=None,
+        kernel_name="python3",
+        resources={"metadata": {"path": str(path.parent)}},
+        extra_arguments=["--IPKernelApp.log_level=40"],  # errors only: a warning about local sockets helps no reader
     )
     failure = None
     try:
