@@ -11,6 +11,7 @@ Executed copies and their HTML go to results/<corpus>/notebooks/. The run stops 
 """
 
 import argparse
+import asyncio
 import html
 import os
 import re
@@ -21,7 +22,7 @@ from pathlib import Path
 
 import nbformat
 from nbclient import NotebookClient
-from nbclient.exceptions import CellExecutionError
+from nbclient.exceptions import CellExecutionError, DeadKernelError
 from nbconvert import HTMLExporter
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -30,6 +31,8 @@ PROGRESS = re.compile(r"<progress[^>]*></progress>([^<]*)")  # fastprogress's ba
 
 class StreamingClient(NotebookClient):
     """Runs a notebook and passes its progress bars and messages on to this terminal as they come."""
+
+    cleanup = None
 
     def process_message(self, msg, cell, cell_index):
         content = msg["content"]
@@ -42,6 +45,12 @@ class StreamingClient(NotebookClient):
                 sys.stderr.write(f"\r{line:<79}\r")  # the next message overwrites it
         sys.stderr.flush()
         return super().process_message(msg, cell, cell_index)
+
+    async def _async_cleanup_kernel(self):
+        """nbclient cleans up twice after Ctrl-C, and the second time fails on what is no longer there."""
+        if self.cleanup is None:
+            self.cleanup = asyncio.ensure_future(super()._async_cleanup_kernel())
+        await self.cleanup
 
 
 def main() -> int:
@@ -100,13 +109,18 @@ def run_notebook(path: Path, output: Path, *, in_place: bool) -> bool:
     try:
         client.execute()
     except CellExecutionError:
-        failure = next(
-            cell for cell in notebook.cells if any(out.output_type == "error" for out in cell.get("outputs", []))
-        )
+        failure = next(cell for cell in notebook.cells if _errors(cell))
+        if _errors(failure)[0].ename == "KeyboardInterrupt":
+            raise KeyboardInterrupt from None
+    except DeadKernelError:
+        if hasattr(client, "_async_cleanup_kernel_future"):  # nbclient's own answer to Ctrl-C
+            raise KeyboardInterrupt from None
+        print(f"\n{path.name}: its kernel died; was there too little memory?", file=sys.stderr)
+        return False
     tidy(notebook)
     save(notebook, output / path.name)
     if failure is not None:
-        error = next(out for out in failure.outputs if out.output_type == "error")
+        error = _errors(failure)[0]
         print(f"\n{path.name}, cell [{failure.execution_count}] failed:\n{failure.source}", file=sys.stderr)
         print(f"{error.ename}: {error.evalue}", file=sys.stderr)
         return False
@@ -116,6 +130,10 @@ def run_notebook(path: Path, output: Path, *, in_place: bool) -> bool:
         save(without_players(notebook), path)
     print(f"{path.name}: {time.perf_counter() - started:.0f} s", flush=True)
     return True
+
+
+def _errors(cell) -> list:
+    return [output for output in cell.get("outputs", []) if output.output_type == "error"]
 
 
 def tidy(notebook) -> None:
@@ -166,4 +184,8 @@ def write_text(path: Path, text: str) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        print("\nStopped. The same command goes on from here: what was finished is kept.", file=sys.stderr)
+        sys.exit(130)

@@ -2,8 +2,10 @@
 
 import os
 import re
+import signal
 import subprocess
 import sys
+import time
 
 import nbformat
 import pytest
@@ -57,6 +59,25 @@ def test_a_run_leaves_the_project_alone(smoke):
     workspace, _ = smoke
     assert (workspace / "maps/demo/female.json").exists()
     assert "demo" not in status.stdout
+
+
+def test_ctrl_c_ends_the_run_in_one_line(smoke):
+    workspace, _ = smoke
+    running = subprocess.Popen(
+        [sys.executable, "scripts/run_notebooks.py", "--smoke", "01"],
+        cwd=ROOT,
+        env=os.environ | {"WORKSPACE": str(workspace)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    while "01_eda" not in running.stdout.readline():
+        pass
+    time.sleep(2)  # into the kernel's start or its first cells
+    running.send_signal(signal.SIGINT)
+    _, told = running.communicate(timeout=60)
+    assert running.returncode == 130
+    assert "Stopped. The same command goes on from here" in told and "Traceback" not in told
 
 
 def test_the_run_stops_at_a_failing_cell_and_shows_it(tmp_path, capsys):
