@@ -122,6 +122,7 @@ def load_speakers(corpus: Corpus) -> pd.DataFrame:
     for speaker, gender in table["gender"].items():
         if gender not in GENDERS:
             raise CorpusError(f"{path}: speaker {speaker} has no gender 'female' or 'male'")
+    table["age"] = table["age"].replace("unknown", None)
     for column in ("age", "accent", "room"):
         table[f"{column}_published"] = table[column]
     age = pd.to_numeric(table["age"], errors="coerce")

@@ -11,13 +11,14 @@ Executed copies and their HTML go to results/<corpus>/notebooks/. The run stops 
 """
 
 import argparse
-import asyncio
 import html
 import os
 import re
+import signal
 import sys
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 
 import nbformat
@@ -32,8 +33,6 @@ PROGRESS = re.compile(r"<progress[^>]*></progress>([^<]*)")  # fastprogress's ba
 class StreamingClient(NotebookClient):
     """Runs a notebook and passes its progress bars and messages on to this terminal as they come."""
 
-    cleanup = None
-
     def process_message(self, msg, cell, cell_index):
         content = msg["content"]
         if msg["msg_type"] == "stream":
@@ -46,11 +45,24 @@ class StreamingClient(NotebookClient):
         sys.stderr.flush()
         return super().process_message(msg, cell, cell_index)
 
-    async def _async_cleanup_kernel(self):
-        """nbclient cleans up twice after Ctrl-C, and the second time fails on what is no longer there."""
-        if self.cleanup is None:
-            self.cleanup = asyncio.ensure_future(super()._async_cleanup_kernel())
-        await self.cleanup
+    def execute_until_interrupted(self) -> None:
+        """`execute` in a thread of its own: nbclient then leaves Ctrl-C to us, who end the kernel."""
+        with ThreadPoolExecutor(1) as pool:
+            running = pool.submit(self.execute)
+            try:
+                running.result()
+            except KeyboardInterrupt:
+                self._end_kernel(signal.SIGINT)  # lets it end its own workers
+                if wait([running], timeout=10).not_done:
+                    self._end_kernel(getattr(signal, "SIGKILL", signal.SIGTERM))
+                raise
+
+    def _end_kernel(self, number: int) -> None:
+        if self.km is not None and self.km.has_kernel:
+            if hasattr(os, "killpg"):
+                os.killpg(self.km.provisioner.pid, number)  # a kernel leads a group of its own
+            else:
+                os.kill(self.km.provisioner.pid, signal.SIGTERM)
 
 
 def main() -> int:
@@ -107,14 +119,10 @@ def run_notebook(path: Path, output: Path, *, in_place: bool) -> bool:
     )
     failure = None
     try:
-        client.execute()
+        client.execute_until_interrupted()
     except CellExecutionError:
         failure = next(cell for cell in notebook.cells if _errors(cell))
-        if _errors(failure)[0].ename == "KeyboardInterrupt":
-            raise KeyboardInterrupt from None
     except DeadKernelError:
-        if hasattr(client, "_async_cleanup_kernel_future"):  # nbclient's own answer to Ctrl-C
-            raise KeyboardInterrupt from None
         print(f"\n{path.name}: its kernel died; was there too little memory?", file=sys.stderr)
         return False
     tidy(notebook)
