@@ -16,4 +16,5 @@ def test_each_size_is_trained_once_and_shown_in_order(buzz_corpus, monkeypatch, 
     assert capsys.readouterr().out.count("From the cache") == 2
     table = compare_image_sizes.load_comparison(buzz_corpus)
     assert table.index.tolist() == ["32x32", "12x98"]
+    assert (table["images_per_second"] > 0).all()
     assert table["error_rate"].between(0, 1).all() and (table["train_images"] == 16).all()
