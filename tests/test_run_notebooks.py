@@ -70,6 +70,7 @@ def test_ctrl_c_ends_the_run_in_one_line(smoke):
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a background job's children ignore it
     )
     while "01_eda" not in running.stdout.readline():
         pass
