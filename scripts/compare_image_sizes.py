@@ -3,8 +3,8 @@
 
     python scripts/compare_image_sizes.py
 
-Reads the resolved corpus's MFC JPEGs; writes results/<corpus>/image_sizes.json, which notebook 03 shows. A fifth of a
-corpus of AudioMNIST's size is enough: what is asked is not how good a network can get but what a smaller image costs.
+Reads the resolved corpus's MFC JPEGs; writes results/<corpus>/image_sizes/<size>.json, which notebook 03 shows. Some
+thousand images are enough: what is asked is not how good a network can get but what a smaller image costs.
 """
 
 import json

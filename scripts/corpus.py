@@ -58,10 +58,6 @@ class Corpus:
         return self.name == "audiomnist"
 
     @property
-    def is_synthetic(self) -> bool:
-        return self.name == "demo"
-
-    @property
     def title(self) -> str:
         """What figures and tables call the corpus."""
         return {"audiomnist": "AudioMNIST", "demo": "demo corpus (synthetic voices)"}.get(self.name, self.name)
