@@ -14,6 +14,8 @@ from collections.abc import Callable
 from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
+
 from config import WORKSPACE
 
 
@@ -89,3 +91,18 @@ def cached_json(path: Path, key: dict, compute: Callable[[], dict]) -> dict:
     result = _without_nan(compute())
     write_json(path, {"key": key, "result": result})
     return json.loads(json.dumps(result))
+
+
+def cached_array(path: Path, key: str, compute: Callable[[], np.ndarray]) -> np.ndarray:
+    """The array that `compute` returns, kept in `path` (.npy), with its key in a file beside it."""
+    key_path = path.with_suffix(".key")
+    if path.exists() and key_path.exists() and key_path.read_text() == key and not recompute():
+        print(f"From the cache: {shown(path)}")
+        return np.load(path, allow_pickle=False)
+    array = compute()
+    key_path.unlink(missing_ok=True)  # first the key of the old array goes, last the key of the new one comes
+    with replacing(path) as partial, partial.open("wb") as file:
+        np.save(file, array, allow_pickle=False)
+    with replacing(key_path) as partial:
+        partial.write_text(key)
+    return array

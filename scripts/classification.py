@@ -7,21 +7,26 @@ import numpy as np
 import torch
 from PIL import Image
 
-import mfc
 from audio import AudioError, read_signal, speech_windows, why_not_speech
-from config import RESULTS, SAMPLE_RATE
+from calibration import calibrated, log_odds, probability
+from config import RECORDING_SAMPLES, RESULTS, ROOT, SAMPLE_RATE
+from corpus import GENDERS
 from dataset import shrink
+from grad_cam import grad_cam
 from training import ModelError, load_network, predict
+from views import VIEWS, View
 
-SHIPPED_MODEL = RESULTS / "shipped" / "gender.safetensors"
+SHIPPED_MODEL = ROOT / "results" / "shipped" / "gender.safetensors"
+EXPLAINED_STAGES = {"resnet34": "layer2", "small": "third convolution"}  # 12 cells high in an image of 96 rows
 
 
 @dataclass(frozen=True)
 class Classifier:
-    """A trained network and its card."""
+    """A trained network, its card, and the view that it was trained on."""
 
     network: torch.nn.Module
     card: dict
+    view: View
 
 
 @dataclass(frozen=True)
@@ -53,47 +58,63 @@ def default_model() -> Path:
 def load_classifier(path: Path) -> Classifier:
     """The model in a safetensors file with its JSON card beside it. Raises ModelError for anything else."""
     network, card = load_network(path)
-    if card["view"] != mfc.PARAMETERS["view"]:
+    if card["view"] not in VIEWS:
         raise ModelError(f"{path}: its card names the view {card['view']!r}, which is not known here")
-    return Classifier(network, card)
+    return Classifier(network, card, VIEWS[card["view"]])
 
 
-def window_images(signal: np.ndarray) -> np.ndarray:
-    """The MFC images of the windows with speech, uint8 of shape (windows, 224, 224), as a training image looks.
+def window_images(classifier: Classifier, signal: np.ndarray) -> np.ndarray:
+    """Images of the windows with speech as the network takes them, uint8 (windows, height, width) of its own size.
 
     signal: on the int16 scale at 48 kHz, shape (samples,). Each window is padded with equally many zeros on both sides.
     """
+    size = tuple(classifier.card["image_size"])
     images = []
     for window in speech_windows(signal, sample_rate=SAMPLE_RATE):
-        missing = max(mfc.RECORDING_SAMPLES - len(window.signal), 0)
-        images.append(mfc.mfc_image(window.signal, front=missing // 2)[..., 0])
-    return np.array(images, np.uint8).reshape(-1, mfc.IMAGE_SIZE, mfc.IMAGE_SIZE)
-
-
-def network_input(classifier: Classifier, images: np.ndarray) -> np.ndarray:
-    """Images, uint8 (images, 224, 224), at the size that the network was trained on."""
-    size = tuple(classifier.card["image_size"])
-    return np.stack([shrink(Image.fromarray(image), size) for image in images])
+        missing = max(RECORDING_SAMPLES - len(window.signal), 0)
+        image = classifier.view.image(window.signal, front=missing // 2)
+        images.append(shrink(Image.fromarray(image).convert("L"), size))
+    return np.array(images, np.uint8).reshape(-1, *size)
 
 
 def classify_recording(classifier: Classifier, path: Path) -> Answer:
-    """The answer for one sound file. The windows' log-odds are averaged: each has the same say, a sure one a louder."""
+    """The answer for one sound file: see `classify_signal`; a file that cannot be read is an answer too."""
     try:
         signal = read_signal(path)
     except AudioError as error:
         return Answer(str(path), None, None, None, None, 0, str(error).removeprefix(f"{path}: "))
+    return classify_signal(classifier, signal, file=str(path))
+
+
+def classify_signal(classifier: Classifier, signal: np.ndarray, *, file: str) -> Answer:
+    """The answer for a signal on the int16 scale at 48 kHz, or why there is none.
+
+    The windows' log-odds are averaged: each has the same say, a sure one a louder.
+    """
     seconds = round(len(signal) / SAMPLE_RATE, 3)
     reason = why_not_speech(signal, sample_rate=SAMPLE_RATE)
-    images = window_images(signal)
+    images = window_images(classifier, signal)
     if reason or not len(images):
-        return Answer(str(path), None, None, None, seconds, 0, reason or "no speech was found")
-    p_female = predict(classifier.network, network_input(classifier, images), classifier.card["normalisation"])
-    p_female = combine(p_female)
+        return Answer(file, None, None, None, seconds, 0, reason or "no speech was found")
+    p_female = combine(classify_images(classifier, images))
     gender = "female" if p_female >= 0.5 else "male"
-    return Answer(str(path), gender, p_female, 1 - p_female, seconds, len(images), None)
+    return Answer(file, gender, p_female, 1 - p_female, seconds, len(images), None)
+
+
+def classify_images(classifier: Classifier, images: np.ndarray) -> np.ndarray:
+    """p_female of each image, shape (images,), calibrated where the model's card says how."""
+    p_female = predict(classifier.network, images, classifier.card["normalisation"])
+    calibration = classifier.card.get("calibration")
+    return calibrated(p_female, calibration) if calibration else p_female
 
 
 def combine(p_female: np.ndarray) -> float:
     """One probability from those of several windows, shape (windows,): the mean of their log-odds, as a probability."""
-    p_female = np.clip(p_female, 1e-9, 1 - 1e-9)
-    return float(1 / (1 + np.exp(-np.log(p_female / (1 - p_female)).mean())))
+    return float(probability(log_odds(p_female).mean()))
+
+
+def explain(classifier: Classifier, images: np.ndarray) -> np.ndarray:
+    """Grad-CAM of each image for the class that it is given, float32 (images, rows, columns) in 0…1."""
+    said = np.where(classify_images(classifier, images) >= 0.5, GENDERS.index("female"), GENDERS.index("male"))
+    stage = EXPLAINED_STAGES[classifier.card["recipe"].get("architecture", "resnet34")]
+    return grad_cam(classifier.network, images, classifier.card["normalisation"], said, stage=stage)

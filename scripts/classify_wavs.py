@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
 """Say of sound files whether a female or a male voice speaks.
 
-    python scripts/classify_wavs.py FILE_OR_FOLDER… [--json] [--model PATH]
+    python scripts/classify_wavs.py FILE_OR_FOLDER… [--json] [--images DIR] [--model PATH]
 
 Prints a table, or with --json one JSON object a line: file, gender ("female", "male" or null), p_female, p_male,
-seconds, windows, reason. Exit status: 0 when every file was answered, 1 when some were not, 2 for wrong usage.
+seconds, windows, reason. With --images, writes a PNG for each answered file: what the model saw, and where it looked.
+Exit status: 0 when every file was answered, 1 when some were not, 2 for wrong usage.
 """
 
 import argparse
@@ -32,6 +33,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("paths", nargs="+", type=Path, metavar="FILE_OR_FOLDER")
     parser.add_argument("--json", action="store_true", help="one JSON object a line instead of a table")
     parser.add_argument("--model", type=Path, help="a safetensors file with its JSON card (default: the project's own)")
+    parser.add_argument("--images", type=Path, metavar="DIR", help="write what the model saw, with Grad-CAM, into DIR")
     options = parser.parse_args(arguments)
     files = sound_files(options.paths)
     if not files:
@@ -39,6 +41,7 @@ def main(arguments: list[str] | None = None) -> int:
 
     # Imported late, so that wrong usage is answered at once.
     from classification import classify_recording, default_model, load_classifier
+    from explanation import draw_answer
     from training import ModelError
 
     try:
@@ -51,7 +54,15 @@ def main(arguments: list[str] | None = None) -> int:
         answer = classify_recording(classifier, path)
         answers.append(answer)
         print(json.dumps(asdict(answer)) if options.json else _table_row(answer), flush=True)
+        if options.images and answer.gender:
+            draw_answer(classifier, answer, options.images / f"{_file_name(path, files)}.png")
     return int(any(answer.gender is None for answer in answers))
+
+
+def _file_name(path: Path, files: list[Path]) -> str:
+    """The file's name, with its number before it where another file has the same."""
+    twins = [other for other in files if other.name == path.name]
+    return path.name if len(twins) == 1 else f"{files.index(path) + 1}_{path.name}"
 
 
 def _table_row(answer) -> str:

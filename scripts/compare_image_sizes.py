@@ -53,7 +53,7 @@ def measure_speed(size: tuple[int, int], *, batch_size: int = Recipe.batch_size,
     noise = np.random.default_rng(SEED).integers(0, 256, (2 * batch_size, *size), dtype=np.uint8)
     genders = pd.Series(["female", "male"] * batch_size)
     split = pd.Series(["train"] * batch_size + ["valid"] * batch_size)
-    learn = make_learner(make_dls(noise, genders, split, batch_size=batch_size))
+    learn = make_learner(make_dls(noise, genders, split, batch_size=batch_size), Recipe(image_size=size))
     model = learn.model.train().to(memory_format=torch.channels_last)
     images, classes = learn.dls.train.one_batch()
     learn.create_opt()
@@ -80,7 +80,7 @@ def _train(corpus: Corpus, table: pd.DataFrame, split: pd.Series, recipe: Recipe
     images = decode_images(corpus, table["image"].tolist(), size=recipe.image_size)
     dls = make_dls(images, table["gender"], split, batch_size=recipe.batch_size, max_shift=recipe.max_shift)
     set_seed(recipe.seed, reproducible=True)
-    learn = make_learner(dls)
+    learn = make_learner(dls, recipe)
     learn.fit_one_cycle(recipe.epochs, recipe.learning_rate)
     _, _, error_rate, f1 = learn.recorder.values[-1]
     return {

@@ -10,7 +10,7 @@ import difflib
 import json
 import os
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pandas as pd
@@ -35,10 +35,15 @@ class CorpusError(ValueError):
 
 @dataclass(frozen=True)
 class Corpus:
-    """A folder in AudioMNIST's layout; its name is the key of everything that is made from it."""
+    """A folder in AudioMNIST's layout, seen through a view; its name is the key of everything made from it."""
 
     name: str
     folder: Path
+    view: str = "mfc"
+
+    def seen_as(self, view: str) -> "Corpus":
+        """The same corpus through another view: other images, from the same recordings and maps."""
+        return replace(self, view=view)
 
     @property
     def maps(self) -> Path:
@@ -46,7 +51,8 @@ class Corpus:
 
     @property
     def images(self) -> Path:
-        return config.MFC_DATASET / self.name
+        folder = config.MFC_DATASET / self.name
+        return folder if self.view == "mfc" else folder / self.view
 
     @property
     def results(self) -> Path:

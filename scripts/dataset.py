@@ -19,7 +19,7 @@ from joblib import Parallel, delayed
 from PIL import Image, UnidentifiedImageError
 from tqdm.auto import tqdm
 
-from caching import digest, recompute, replacing, shown
+from caching import cached_array, digest
 from corpus import GENDERS, Corpus, CorpusError
 
 BATCH = 500  # images a worker decodes before it reports back
@@ -48,19 +48,9 @@ def load_images(corpus: Corpus, table: pd.DataFrame, *, size: tuple[int, int]) -
     Decoded in parallel and kept in results/ for the next time. Raises CorpusError for a JPEG that cannot be decoded.
     """
     height, width = size
-    path = corpus.results / f"images_{height}x{width}.npy"
-    key_path = path.with_suffix(".key")
+    path = corpus.results / f"{corpus.view}_{height}x{width}.npy"
     key = digest(table[["image", "stamp"]].to_numpy().tolist(), size)
-    if path.exists() and key_path.exists() and key_path.read_text() == key and not recompute():
-        print(f"From the cache: {shown(path)}")
-        return np.load(path, allow_pickle=False)
-    images = decode_images(corpus, table["image"].tolist(), size=size)
-    key_path.unlink(missing_ok=True)  # first the key of the old images goes, last the key of the new ones comes
-    with replacing(path) as partial, partial.open("wb") as file:
-        np.save(file, images, allow_pickle=False)
-    with replacing(key_path) as partial:
-        partial.write_text(key)
-    return images
+    return cached_array(path, key, lambda: decode_images(corpus, table["image"].tolist(), size=size))
 
 
 def decode_images(corpus: Corpus, names: list[str], *, size: tuple[int, int]) -> np.ndarray:

@@ -8,12 +8,16 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 import config
+import harmonic
 from corpus import GENDERS, Corpus
 from mfc import HOP_LENGTH, N_FRAMES, N_MFCC, SAMPLE_RATE
 
 COLOURS = dict(zip(GENDERS, ("#D55E00", "#0072B2")))  # vermilion and blue of Okabe and Ito's palette
 NEUTRAL = "#666666"
 MFC_EXTENT = (0, N_FRAMES * HOP_LENGTH / SAMPLE_RATE * 1000, N_MFCC, 0)  # an MFC image's sides: ms, coefficients
+_HARMONIC_SECONDS = harmonic.N_FRAMES * harmonic.HOP_LENGTH / harmonic.WORKING_RATE
+HARMONIC_EXTENT = (0, 1000 * _HARMONIC_SECONDS, *np.log2(harmonic.FREQUENCIES))  # ms, log2 of Hz
+EXTENTS = {"mfc": MFC_EXTENT, "harmonic": HARMONIC_EXTENT}
 
 
 def use_style() -> None:
@@ -42,17 +46,29 @@ def save_figure(figure: Figure, name: str, corpus: Corpus) -> Path:
     return path
 
 
+def label_harmonic_axes(axis: Axes) -> None:
+    """Axes of an image that was drawn with extent=HARMONIC_EXTENT: milliseconds and Hz."""
+    ticks = np.array([62.5, 125, 250, 500, 1_000, 2_000, 4_000])
+    axis.set(xlabel="ms", ylabel="Hz", yticks=np.log2(ticks), yticklabels=[f"{tick:g}" for tick in ticks])
+    axis.tick_params(axis="y", labelsize=7, length=0)
+
+
 def label_mfc_axes(axis: Axes) -> None:
     """Axes of an image that was drawn with extent=MFC_EXTENT: milliseconds and the index of the coefficient."""
     axis.set(xlabel="ms", ylabel="MFCC", yticks=np.arange(N_MFCC) + 0.5, yticklabels=range(N_MFCC))
     axis.tick_params(axis="y", labelsize=7, length=0)
 
 
-def draw_grad_cam(axis: Axes, image: np.ndarray, cam: np.ndarray) -> None:
-    """A grey image, shape (height, width), with its Grad-CAM, shape (rows, columns), laid over it in colour."""
-    axis.imshow(image, cmap="gray", extent=MFC_EXTENT)
-    axis.imshow(cam, cmap="inferno", alpha=0.5, extent=MFC_EXTENT, vmin=0, vmax=1, interpolation="bilinear")
-    label_mfc_axes(axis)
+def draw_image(axis: Axes, image: np.ndarray, *, view: str = "mfc") -> None:
+    """A grey image of a view, uint8 (height, width), with its axes."""
+    axis.imshow(image, cmap="gray", extent=EXTENTS[view], vmin=0, vmax=255)
+    {"mfc": label_mfc_axes, "harmonic": label_harmonic_axes}[view](axis)
+
+
+def draw_grad_cam(axis: Axes, image: np.ndarray, cam: np.ndarray, *, view: str = "mfc") -> None:
+    """An image of a view with its Grad-CAM, shape (rows, columns), laid over it in colour."""
+    draw_image(axis, image, view=view)
+    axis.imshow(cam, cmap="inferno", alpha=0.5, extent=EXTENTS[view], vmin=0, vmax=1, interpolation="bilinear")
 
 
 def draw_confusion(axis: Axes, counts) -> None:

@@ -1,4 +1,4 @@
-"""From a corpus's recordings to its MFC JPEGs, with the maps that say which image came from which recording.
+"""From a corpus's recordings to its JPEGs in a view, with the maps that say which image came from which recording.
 
 Resumable: an image that is there and was made from the same recording, padding and parameters is kept, and so is
 an image that this module did not make (the study's published ones, copied into place).
@@ -18,6 +18,7 @@ from audio import AudioError, read_signal
 from caching import digest, recompute, write_atomically, write_json
 from config import SAMPLE_RATE
 from corpus import GENDERS, Corpus, CorpusError, recordings_from_paths
+from views import VIEWS, encode_jpeg
 
 ORDER_SEED = 25  # the study's: shuffles the male recordings, then the female ones
 PADDING_SEEDS = {"male": 1, "female": 2}  # the study's
@@ -65,7 +66,7 @@ def load_maps(corpus: Corpus) -> pd.DataFrame:
     return pd.concat(tables, ignore_index=True)
 
 
-def plan_images(maps: dict[str, dict[str, str]], recordings: pd.DataFrame) -> pd.DataFrame:
+def plan_images(maps: dict[str, dict[str, str]], recordings: pd.DataFrame, view: str = "mfc") -> pd.DataFrame:
     """What is to be made: one row an image whose WAV is here, with image, path, front (samples) and key.
 
     The padding of an image depends on the lengths of all recordings before it in its gender's map. Where recordings
@@ -81,19 +82,26 @@ def plan_images(maps: dict[str, dict[str, str]], recordings: pd.DataFrame) -> pd
         ]
         fronts = mfc.draw_front_padding(lengths, seed=PADDING_SEEDS[gender])
         for (image, path), front in zip(usable.items(), fronts):
-            rows.append((image, path, front, digest(path, by_path.at[path, "stamp"], front, mfc.PARAMETERS)))
+            rows.append(
+                (
+                    image,
+                    path,
+                    front,
+                    digest(path, by_path.at[path, "stamp"], front, VIEWS[view].parameters, VIEWS[view].jpeg_quality),
+                )
+            )
     return pd.DataFrame(rows, columns=["image", "path", "front", "key"])
 
 
 def generate_images(corpus: Corpus, recordings: pd.DataFrame, *, n_jobs: int | None = None) -> dict:
-    """Writes the corpus's maps and every MFC JPEG that is missing or out of date, in parallel.
+    """Writes the corpus's maps and every JPEG of its view that is missing or out of date, in parallel.
 
     Returns counts of images `made` and `kept`, `missing` (neither WAV nor image there), and `skipped`: path → reason
     of every recording that could not be read.
     """
     maps = map_images(recordings)
     write_maps(corpus, maps)
-    plan = plan_images(maps, recordings)
+    plan = plan_images(maps, recordings, corpus.view)
     corpus.images.mkdir(parents=True, exist_ok=True)
     made_from = _read_manifest(corpus)
     present = {entry.name for entry in os.scandir(corpus.images)}
@@ -130,24 +138,29 @@ def _make_images(corpus: Corpus, todo: pd.DataFrame, n_jobs: int) -> dict[str, s
     batches = [jobs[start : start + BATCH] for start in range(0, len(jobs), BATCH)]
     skipped = {}
     work = Parallel(n_jobs=min(n_jobs, max(len(batches), 1)), return_as="generator_unordered")(
-        delayed(_make_batch)(corpus.folder, corpus.images, batch) for batch in batches
+        delayed(_make_batch)(corpus.view, corpus.folder, corpus.images, batch) for batch in batches
     )
-    with tqdm(total=len(jobs), desc="MFC JPEGs", unit="image", leave=False, disable=not jobs) as progress:
+    with tqdm(
+        total=len(jobs), desc=f"JPEGs, view {corpus.view}", unit="image", leave=False, disable=not jobs
+    ) as progress:
         for batch_skipped, size in work:
             skipped |= batch_skipped
             progress.update(size)
     return skipped
 
 
-def _make_batch(recordings: Path, images: Path, batch: list[tuple[str, str, int]]) -> tuple[dict[str, str], int]:
-    skipped = {}
+def _make_batch(
+    view_name: str, recordings: Path, images: Path, batch: list[tuple[str, str, int]]
+) -> tuple[dict[str, str], int]:
+    view, skipped = VIEWS[view_name], {}
     for path, image, front in batch:
         try:
             signal = read_signal(recordings / path)
         except AudioError as error:
             skipped[path] = str(error).removeprefix(f"{recordings / path}: ")
             continue
-        write_atomically(images / image, mfc.encode_jpeg(mfc.mfc_image(signal, front=front)))
+        jpeg = encode_jpeg(view.image(signal, front=front), quality=view.jpeg_quality)
+        write_atomically(images / image, jpeg)
     return skipped, len(batch)
 
 

@@ -18,7 +18,8 @@ from mfc import HOP_LENGTH, N_FRAMES, N_MFCC, SAMPLE_RATE
 
 BATCH = 256
 FRACTIONS = np.linspace(0, 1, 11)  # of the image that is deleted or inserted
-STAGES = {"layer1": 4, "layer2": 5, "layer3": 6, "layer4": 7}  # ResNet's stages in fastai's body
+# Stages in the body of a network (training.make_network): ResNet's, and the third convolution of the small one.
+STAGES = {"layer1": 4, "layer2": 5, "layer3": 6, "layer4": 7, "third convolution": 10}
 
 
 @contextmanager

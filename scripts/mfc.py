@@ -4,11 +4,8 @@ int16 signal → padded to 47,998 samples → pre-emphasis → 12 lifted MFCCs �
 Source: github.com/zhihanyang2022/gender-audio-classification; the constants below are the study's.
 """
 
-import io
-
 import librosa
 import numpy as np
-from PIL import Image
 from skimage.transform import resize
 
 from config import RECORDING_SAMPLES, SAMPLE_RATE
@@ -102,10 +99,3 @@ def to_image(coefficients: np.ndarray) -> np.ndarray:
 def mfc_image(signal: np.ndarray, *, front: int) -> np.ndarray:
     """From a recording on the int16 scale, shape (samples,), to its image, uint8 of shape (224, 224, 3)."""
     return to_image(mfcc(pre_emphasise(pad(signal, front))))
-
-
-def encode_jpeg(image: np.ndarray) -> bytes:
-    """The image, uint8 of shape (height, width, 3), as the bytes of a JPEG with Pillow's defaults."""
-    buffer = io.BytesIO()
-    Image.fromarray(image).save(buffer, format="JPEG")
-    return buffer.getvalue()

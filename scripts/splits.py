@@ -67,8 +67,10 @@ def grouped_folds(speakers: pd.Series, genders: pd.Series, *, n_folds: int = 5, 
     """Folds in which every speaker is tested once, with the genders spread evenly over them.
 
     speakers, genders: of each recording. Fold k tests on group k, validates on group k + 1 and trains on the rest.
-    Raises ValueError for fewer speakers of a gender than folds.
+    Raises ValueError for fewer than three folds, or fewer speakers of a gender than folds.
     """
+    if n_folds < 3:
+        raise ValueError("training, validation and test need at least three folds")
     gender = pd.Series(np.asarray(genders), index=np.asarray(speakers)).groupby(level=0).first().sort_index()
     if gender.value_counts().min() < n_folds:
         raise ValueError(f"{n_folds} folds need at least {n_folds} speakers of each gender")
@@ -79,3 +81,8 @@ def grouped_folds(speakers: pd.Series, genders: pd.Series, *, n_folds: int = 5, 
         valid = groups[(index + 1) % n_folds]
         folds.append(split_by_speaker(speakers, train=set(gender.index) - test - valid, valid=valid, test=test))
     return folds
+
+
+def random_like(fold: pd.Series, *, seed: int = SEED) -> pd.Series:
+    """The fold's parts dealt out to images at random: parts of the same sizes, with every speaker in each of them."""
+    return pd.Series(np.random.RandomState(seed).permutation(fold.to_numpy()), index=fold.index, name="part")

@@ -9,6 +9,7 @@ import argparse
 import importlib.metadata
 import io
 import json
+import math
 import os
 import platform
 import random
@@ -26,14 +27,18 @@ import torch
 from fastai.callback.channelslast import ChannelsLast
 from fastai.callback.core import Callback
 from fastai.callback.fp16 import MixedPrecision
+from fastai.callback.mixup import MixUp
 from fastai.callback.schedule import SuggestionMethod
 from fastai.data.core import DataLoaders
+from fastai.layers import AdaptiveConcatPool2d
 from fastai.learner import Learner
+from fastai.losses import CrossEntropyLossFlat
 from fastai.metrics import F1Score, error_rate
 from fastai.torch_core import set_seed
-from fastai.vision.learner import create_body, create_vision_model, vision_learner
+from fastai.vision.learner import create_body, create_head, create_vision_model, vision_learner
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
+from torch import nn
 from torchvision.models import ResNet34_Weights, resnet34
 
 from caching import cached_json, digest, recompute, replacing, shown, write_json
@@ -43,6 +48,13 @@ from dataset import available_images, grey_stats, load_images, make_dls, to_batc
 from generation import load_maps
 from splits import VALID_FRACTION, random_split
 
+VERSION = 2  # part of every model's key: raise it when a change here changes the weights
+
+ARCHITECTURES = {
+    "resnet34": "ResNet-34, one input channel, fastai's head",
+    "small": "four 3 × 3 convolutions, pooling over time, two linear layers",
+}
+BODY_FEATURES, BODY_STRIDE = 512, 32  # channels of ResNet-34's last map, and pixels an element of it stands for
 HEAD_EPOCHS = 2  # with ImageNet weights: the new head alone, as in the study
 LEAST_STEPS = 600  # batches that a network of a small corpus is trained on, within MOST_EPOCHS
 MOST_EPOCHS = 30
@@ -50,13 +62,17 @@ MOST_EPOCHS = 30
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a network is trained. The defaults are those that notebook 03 gives reasons for."""
+    """How a network is built and trained. The defaults are those that notebook 03 gives reasons for."""
 
+    architecture: str = "resnet34"  # or "small", see `small_network`
     image_size: tuple[int, int] = (32, 112)  # pixels, height and width
     epochs: int = 8
     learning_rate: float = 3e-3
     batch_size: int = 64
     max_shift: float = 0.1  # of the image's width, either way
+    mixup: float = 0.0  # alpha of the Beta distribution that images are mixed by; 0: they are not
+    balanced: bool = False  # True: an error on the rarer gender costs as much more as it is rarer
+    keep_height: bool = False  # True: the head pools over time only, and knows at what height in the image it looks
     seed: int = SEED
 
 
@@ -97,22 +113,24 @@ def imagenet_state() -> dict[str, torch.Tensor] | None:
         return None
 
 
-def make_learner(dls: DataLoaders, imagenet: dict[str, torch.Tensor] | None = None) -> Learner:
-    """A fastai Learner: ResNet-34 body for one grey channel, fastai's head for two classes, female the positive one.
+def make_learner(dls: DataLoaders, recipe: Recipe, imagenet: dict[str, torch.Tensor] | None = None) -> Learner:
+    """A fastai Learner with the recipe's network for one grey channel and two classes, female the positive one.
 
     imagenet: weights of torchvision's resnet34; the three colour channels' first weights are summed, which is what
     an image with three equal channels amounts to. Raises ModelError where they do not fit.
     """
-    learn = vision_learner(
-        dls,
-        resnet34,
-        n_in=1,
-        n_out=len(GENDERS),
-        pretrained=False,
-        normalize=False,
-        metrics=[error_rate, F1Score(pos_label=GENDERS.index("female"))],
-        cbs=[ChannelsLast(), SeedEpochs()],
-    )
+    options = {
+        "loss_func": CrossEntropyLossFlat(weight=class_weights(dls) if recipe.balanced else None),
+        "metrics": [error_rate, F1Score(pos_label=GENDERS.index("female"))],
+        "cbs": [ChannelsLast(), SeedEpochs()],
+    }
+    if recipe.architecture == "small":
+        learn = Learner(dls, small_network(recipe.image_size), **options)
+    else:
+        body = {"n_in": 1, "n_out": len(GENDERS), "pretrained": False, "normalize": False}
+        learn = vision_learner(dls, resnet34, custom_head=make_head(recipe), **body, **options)
+    if recipe.mixup:
+        learn.add_cb(MixUp(recipe.mixup))
     if imagenet is not None:
         whole = resnet34()
         try:
@@ -125,6 +143,47 @@ def make_learner(dls: DataLoaders, imagenet: dict[str, torch.Tensor] | None = No
     elif torch.cpu.get_capabilities().get("amx_bf16"):
         learn.add_cb(CpuBfloat16())
     return learn
+
+
+def make_head(recipe: Recipe) -> nn.Module:
+    """fastai's head for ResNet-34, which pools over the whole image, or over time only: (n, 512, h, w) → (n, 2).
+
+    In a spectrogram the height is a frequency, and pooling over it throws away how high something was seen.
+    """
+    if not recipe.keep_height:
+        return create_head(BODY_FEATURES, len(GENDERS))
+    height = math.ceil(recipe.image_size[0] / BODY_STRIDE)
+    layers = create_head(2 * height * BODY_FEATURES, len(GENDERS), lin_ftrs=[128], pool=False)
+    return nn.Sequential(AdaptiveConcatPool2d((height, 1)), nn.Flatten(), *layers)
+
+
+def small_network(image_size: tuple[int, int]) -> nn.Sequential:
+    """Four convolutions and a head that pools over time only, 0.23 million weights: (n, 1, h, w) → (n, 2).
+
+    For view `harmonic`, where the height is a frequency, and for few speakers, whom ResNet-34's 21 million weights
+    learn by heart. As fastai's networks it has two parts, body and head.
+    """
+    widths = (1, 16, 32, 64, 96)
+    layers = []
+    for n_in, n_out in zip(widths, widths[1:]):
+        layers += [nn.Conv2d(n_in, n_out, 3, padding=1, bias=False), nn.BatchNorm2d(n_out), nn.ReLU(), nn.MaxPool2d(2)]
+    height = image_size[0] // 2 ** (len(widths) - 1)
+    head = [AdaptiveConcatPool2d((height, 1)), nn.Flatten(), nn.Dropout(0.3)]
+    head += [nn.Linear(2 * height * widths[-1], 128), nn.ReLU(), nn.Dropout(0.3), nn.Linear(128, len(GENDERS))]
+    return nn.Sequential(nn.Sequential(*layers), nn.Sequential(*head))
+
+
+def make_network(recipe: Recipe) -> nn.Module:
+    """The recipe's network, untrained, without a Learner."""
+    if recipe.architecture == "small":
+        return small_network(recipe.image_size)
+    return create_vision_model(resnet34, len(GENDERS), pretrained=False, n_in=1, custom_head=make_head(recipe))
+
+
+def class_weights(dls: DataLoaders) -> torch.Tensor:
+    """What an error on each class costs, shape (2,), so that both classes of the training part weigh the same."""
+    counts = torch.bincount(torch.tensor([int(dls.train_ds[index][1]) for index in range(len(dls.train_ds))]))
+    return (counts.sum() / (len(counts) * counts)).to(dls.device)
 
 
 class CpuBfloat16(Callback):
@@ -260,7 +319,7 @@ def find_learning_rate(
     def search() -> dict:
         dls = make_dls(images, table["gender"], split, batch_size=recipe.batch_size, max_shift=recipe.max_shift)
         set_seed(recipe.seed, reproducible=True)
-        learn = make_learner(dls, imagenet_state())
+        learn = make_learner(dls, recipe, imagenet_state())
         learn.path = corpus.results  # where fastai keeps the weights during the search
         found = learn.lr_find(num_it=20 if smoke() else 100, show_plot=False, suggest_funcs=SuggestionMethod.Valley)
         return {
@@ -269,7 +328,7 @@ def find_learning_rate(
             "suggestion": float(found.valley),
         }
 
-    key = {"images": fingerprint(table, split), "recipe": asdict(recipe)}
+    key = {"images": fingerprint(table, split), "view": corpus.view, "version": VERSION, "recipe": asdict(recipe)}
     return cached_json(corpus.results / "learning_rate.json", key, search)
 
 
@@ -296,15 +355,15 @@ def train_model(
     dls = make_dls(
         images, table["gender"], split, batch_size=recipe.batch_size, max_shift=recipe.max_shift, stats=stats
     )
-    key = digest(fingerprint(table, split), asdict(recipe))
+    key = digest(fingerprint(table, split), corpus.view, VERSION, asdict(recipe))
     if path.exists() and not recompute():
         card = read_card(path)
         if card["key"] == key:
             print(f"From the cache: {shown(path)}")
-            return load_learner(path, dls), card
-    imagenet = imagenet_state()
+            return load_learner(path, dls, recipe), card
+    imagenet = imagenet_state() if recipe.architecture == "resnet34" else None
     set_seed(recipe.seed, reproducible=True)
-    learn = make_learner(dls, imagenet)
+    learn = make_learner(dls, recipe, imagenet)
     checkpoint = path.with_suffix(".checkpoint")
     history = train(
         learn, recipe, checkpoint=checkpoint, key=digest(key, imagenet is not None), pretrained=imagenet is not None
@@ -312,8 +371,8 @@ def train_model(
     card = {
         "name": name,
         "classes": list(GENDERS),
-        "architecture": "resnet34, one input channel, fastai's head",
-        "view": "mfc",
+        "architecture": ARCHITECTURES[recipe.architecture],
+        "view": corpus.view,
         "image_size": list(recipe.image_size),
         "normalisation": {"mean": stats[0], "std": stats[1]},
         "corpus": corpus.title,
@@ -355,9 +414,9 @@ def cached_cards(corpus: Corpus, pattern: str) -> list[dict]:
     return [read_card(path) for path in sorted((corpus.results / "models").glob(f"{pattern}.json"))]
 
 
-def load_learner(path: Path, dls: DataLoaders) -> Learner:
+def load_learner(path: Path, dls: DataLoaders, recipe: Recipe) -> Learner:
     """A Learner with a saved model's weights. Raises ModelError for a file that does not fit."""
-    learn = make_learner(dls)
+    learn = make_learner(dls, recipe)
     _load_weights(learn.model, path)
     return learn
 
@@ -369,7 +428,10 @@ def load_network(path: Path) -> tuple[torch.nn.Module, dict]:
         raise ModelError(
             f"{path}: not a model of this project (there is no {path.with_suffix('.json').name} beside it)"
         )
-    network = create_vision_model(resnet34, len(GENDERS), pretrained=False, n_in=1)
+    try:
+        network = make_network(Recipe(**card["recipe"]))
+    except (KeyError, TypeError):
+        raise ModelError(f"{path.with_suffix('.json')}: not a card of this project's models") from None
     _load_weights(network, path)
     return network.eval(), card
 

@@ -8,11 +8,13 @@ import soundfile
 import torch
 from fastai.torch_core import set_seed
 from fastai.vision.learner import create_vision_model
+from PIL import Image
 from safetensors.torch import save_file
 from torchvision.models import resnet34
 
 import classify_wavs
-from classification import combine, load_classifier, network_input, window_images
+from audio import read_signal
+from classification import combine, load_classifier, window_images
 from config import RECORDING_SAMPLES
 from training import ModelError
 
@@ -25,6 +27,7 @@ def model(tmp_path_factory):
     network = create_vision_model(resnet34, 2, pretrained=False, n_in=1)
     save_file({name: tensor.contiguous() for name, tensor in network.state_dict().items()}, path)
     card = {"key": "x", "view": "mfc", "image_size": [32, 56], "normalisation": {"mean": 0.16, "std": 0.25}}
+    card |= {"recipe": {"image_size": [32, 56]}}
     path.with_suffix(".json").write_text(json.dumps(card))
     return path
 
@@ -86,17 +89,45 @@ def test_the_scale_of_the_file_does_not_change_the_answer(model, wav, capsys, tm
     assert np.ptp([answer["p_female"] for answer in found]) < 1e-6
 
 
-def test_a_word_is_an_image_like_those_of_training(wav):
-    from audio import read_signal
+@pytest.mark.parametrize("view, size", [("mfc", [32, 56]), ("harmonic", [96, 30])])
+def test_a_word_is_an_image_of_the_view_and_size_in_the_card(model, wav, tmp_path, view, size):
+    path = tmp_path / "other.safetensors"
+    path.write_bytes(model.read_bytes())
+    card = json.loads(model.with_suffix(".json").read_text()) | {"view": view, "image_size": size}
+    path.with_suffix(".json").write_text(json.dumps(card))
+    signal = read_signal(wav)
+    images = window_images(load_classifier(path), signal)
+    assert images.shape == (1, *size) and images.dtype == np.uint8 and images.any()
+    assert len(signal) < RECORDING_SAMPLES and not images[0, :, 0].any(), "it begins with padding"
 
-    images = window_images(read_signal(wav))
-    assert images.shape == (1, 224, 224) and images.dtype == np.uint8
-    assert len(read_signal(wav)) < RECORDING_SAMPLES and not images[0, 30:, :20].any()
+
+def test_probabilities_go_through_the_calibration_in_the_card(model, wav, tmp_path, capsys):
+    path = tmp_path / "calibrated.safetensors"
+    path.write_bytes(model.read_bytes())
+    card = json.loads(model.with_suffix(".json").read_text())
+    path.with_suffix(".json").write_text(json.dumps(card | {"calibration": {"slope": 0.5, "intercept": 1.0}}))
+    _, (raw,) = answers(capsys, wav, "--json", "--model", model)
+    _, (calibrated,) = answers(capsys, wav, "--json", "--model", path)
+    odds = np.log(raw["p_female"] / raw["p_male"])
+    assert np.log(calibrated["p_female"] / calibrated["p_male"]) == pytest.approx(0.5 * odds + 1, abs=1e-4)
 
 
-def test_the_network_gets_images_of_the_size_in_its_card(model, wav):
-    classifier = load_classifier(model)
-    assert network_input(classifier, np.zeros((3, 224, 224), np.uint8)).shape == (3, 32, 56)
+def test_images_are_written_for_answered_files_only(model, wav, tmp_path, capsys):
+    soundfile.write(tmp_path / "silence.wav", np.zeros(48_000), 48_000)
+    folder = tmp_path / "seen"
+    answers(capsys, wav, tmp_path / "silence.wav", "--json", "--model", model, "--images", folder)
+    (picture,) = folder.iterdir()
+    with Image.open(picture) as image:
+        assert picture.name == "1_02_0.wav.png" and image.format == "PNG" and min(image.size) > 200
+
+
+def test_a_card_of_something_else_is_one_line(model, tmp_path):
+    path = tmp_path / "other.safetensors"
+    path.write_bytes(model.read_bytes())
+    for card in ({"key": "x"}, {"key": "x", "recipe": {"unknown": 1}}):
+        path.with_suffix(".json").write_text(json.dumps(card))
+        with pytest.raises(ModelError, match="not a card"):
+            load_classifier(path)
 
 
 def test_log_odds_are_averaged():

@@ -122,7 +122,7 @@ def test_another_split_or_recipe_trains_anew(buzz_corpus, data, capsys):
 
 def test_easy_images_are_learned_and_predictions_are_probabilities_of_female(buzz_corpus, data):
     images, table, split = data
-    learn, card = train_model(buzz_corpus, images, table, split, Recipe(**RECIPE.__dict__ | {"epochs": 8}), name="one")
+    learn, card = train_model(buzz_corpus, images, table, split, Recipe(**RECIPE.__dict__ | {"epochs": 12}), name="one")
     p_female = training.predict(learn.model, images, card["normalisation"], batch_size=7)
     assert p_female.shape == (40,) and ((p_female >= 0) & (p_female <= 1)).all()
     assert ((p_female > 0.5) == (table["gender"] == "female")).mean() > 0.9
@@ -135,7 +135,9 @@ def test_imagenet_weights_from_a_file_are_used_and_the_head_is_trained_first(buz
     monkeypatch.setenv("RESNET34_WEIGHTS", str(tmp_path / "resnet34.safetensors"))
     _, card = train_model(buzz_corpus, *data, RECIPE, name="one")
     assert card["imagenet_weights"] and [epoch["stage"] for epoch in card["history"]] == [0, 0, 1, 1]
-    body = training.make_learner(training.make_dls(data[0], data[1]["gender"], data[2]), source.state_dict()).model[0]
+    body = training.make_learner(
+        training.make_dls(data[0], data[1]["gender"], data[2]), RECIPE, source.state_dict()
+    ).model[0]
     grey = torch.rand(2, 1, 64, 64)
     colour = torch.nn.Sequential(*list(source.children())[:-2])
     assert torch.allclose(body.eval()(grey), colour.eval()(grey.expand(-1, 3, -1, -1)), atol=1e-4)

@@ -1,0 +1,102 @@
+#!/usr/bin/env python3
+"""Train the model that the project ships, which is to tell the gender of people it has never heard.
+
+    python scripts/train_shipped_model.py [--synthetic-only]
+
+View `harmonic` and a small network, on what lies beside the project of AudioMNIST's WAVs and a folder in LibriSpeech's
+layout (or $LIBRISPEECH). Writes results/shipped/gender.safetensors with its card gender.json. With --synthetic-only, or
+where LibriSpeech is not there, synthetic voices train gender_synthetic.*. Resumes after Ctrl-C.
+"""
+
+import argparse
+import functools
+import sys
+
+import pandas as pd
+from safetensors.torch import save_file
+
+from caching import cached_array, replacing, write_json
+from calibration import calibrate, calibrated
+from config import RESULTS, smoke
+from corpus import Corpus, CorpusError
+from evaluation import bootstrap_over_speakers, scores
+from training import ModelError, Recipe, predict, train_model
+from voices import augmented_images, images_key, training_recordings
+
+FOLDER = RESULTS / "shipped"
+RECIPE = Recipe(architecture="small", image_size=(96, 30), epochs=8, mixup=0.2, balanced=True, keep_height=True)
+LICENCES = {
+    "synthetic": "made by scripts/demo_corpus.py with eSpeak NG",
+    "audiomnist": "MIT licence, Becker et al., arXiv:1807.03418",
+    "librispeech": "CC BY 4.0, Panayotov et al., ICASSP 2015, openslr.org/12",
+}
+
+
+def train(recordings: pd.DataFrame, name: str, *, epochs: int) -> dict:
+    """Trains on the recordings, calibrates on their validation speakers, writes model and card, returns the card."""
+    corpus = Corpus("shipped", FOLDER, view="harmonic")
+    key = images_key(recordings)
+    made = functools.cache(lambda: augmented_images(recordings))
+    images = cached_array(FOLDER / f"{name}_images.npy", key, lambda: made()[0])
+    rows = cached_array(FOLDER / f"{name}_rows.npy", key, lambda: made()[1])
+    table = recordings.iloc[rows].reset_index(drop=True)
+    table = table.assign(image=[f"{name}_{index}" for index in range(len(table))], path=table["path"].map(str))
+    recipe = Recipe(**RECIPE.__dict__ | {"epochs": 1 if smoke() else epochs})
+    learn, card = train_model(corpus, images, table, table["part"], recipe, name=name)
+
+    held_out = (table["part"] == "valid").to_numpy()
+    p_female = predict(learn.model, images[held_out], card["normalisation"])
+    valid = table.loc[held_out, ["gender", "speaker", "source"]].assign(p_female=p_female)
+    calibration = calibrate(valid)
+    valid["p_female"] = calibrated(valid["p_female"].to_numpy(), calibration)
+    card |= {
+        "data": {source: _described(group, source) for source, group in recordings.groupby("source")},
+        "calibration": calibration | {"on": f"{valid['speaker'].nunique()} validation speakers, augmented images"},
+        "validation": {
+            source: {"speakers": int(group["speaker"].nunique()), "images": len(group)}
+            | {"scores": scores(group), "intervals": bootstrap_over_speakers(group)}
+            for source, group in valid.groupby("source")
+        },
+        "precision": "float16 weights of convolutions and linear layers, float32 otherwise",
+    }
+    path = FOLDER / f"{name}.safetensors"
+    tensors = {
+        parameter: (tensor.half() if tensor.ndim > 1 else tensor).contiguous()
+        for parameter, tensor in learn.model.state_dict().items()
+    }
+    with replacing(path) as partial:
+        save_file(tensors, partial)
+    write_json(path.with_suffix(".json"), card)
+    return card
+
+
+def _described(group: pd.DataFrame, source: str) -> dict:
+    """What the card says of the recordings of one source."""
+    speakers = group.groupby("gender")["speaker"].nunique()
+    return {"licence": LICENCES[source], "recordings": len(group)} | {
+        f"{gender}_speakers": int(count) for gender, count in speakers.items()
+    }
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--synthetic-only", action="store_true", help="synthetic voices, none of people")
+    parser.add_argument("--epochs", type=int, default=RECIPE.epochs)
+    options = parser.parse_args()
+    try:
+        recordings = training_recordings(synthetic_only=options.synthetic_only)
+        name = "gender_synthetic" if set(recordings["source"]) == {"synthetic"} else "gender"
+        card = train(recordings, name, epochs=options.epochs)
+    except (CorpusError, ModelError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    for source, found in card["validation"].items():
+        print(
+            f"{name}, {source}, {found['speakers']} validation speakers: "
+            f"balanced {found['scores']['balanced_accuracy']:.1%}, AUC {found['scores']['auc']:.3f}"
+        )
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,168 @@
+#!/usr/bin/env python3
+"""How well a view tells the gender of speakers that were in no part of training.
+
+    python scripts/unseen_speakers.py [--views mfc harmonic] [--divisions grouped random paper]
+
+For each view and each way of dividing a corpus, networks are trained fold by fold, always by the same recipe, and every
+fold's test images are classified by a network that trained on none of their speakers ('paper', 'grouped') or, to
+measure what the leak of speakers is worth, by one that trained on all of them ('random').
+"""
+
+import argparse
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from caching import cached_json
+from config import SEED, smoke
+from corpus import Corpus, CorpusError, resolve_corpus
+from dataset import available_images, load_images
+from evaluation import N_BOOTSTRAP, bootstrap_over_speakers, predicted_gender, scores
+from generation import load_maps
+from splits import grouped_folds, paper_folds, random_like
+from training import VERSION, ModelError, Recipe, fingerprint, model_path, predict, train_model
+from views import VIEWS
+
+# A fold with more than LARGE training images is trained in batches of 128 on about SHOWN[0] images in all, a smaller
+# one in batches of 64 on SHOWN[1].
+LARGE, SHOWN = 4_000, (42_000, 14_000)
+DEMO_FOLDS = 1  # of five: the demo corpus shows how it is done, and its 40 test speakers are synthetic anyway
+
+
+def n_folds() -> int:
+    """Into how many groups the speakers are divided; each gender needs at least as many speakers."""
+    return 3 if smoke() else 5
+
+
+def divide(corpus: Corpus, table: pd.DataFrame, division: str) -> list[pd.Series]:
+    """The folds of a division, each a part ('train', 'valid', 'test' or missing) for each of the table's images.
+
+    'grouped': five folds, all speakers tested once; 'random': one fold with the sizes of the first of these, speakers
+    in all parts; 'paper': the four folds of AudioMNIST's paper. Raises ValueError where the speakers are too few.
+    """
+    if division == "paper":
+        return paper_folds(table["speaker"])
+    grouped = grouped_folds(table["speaker"], table["gender"], n_folds=n_folds())
+    if corpus.name == "demo":
+        grouped = grouped[:DEMO_FOLDS]
+    return grouped if division == "grouped" else [random_like(grouped[0])]
+
+
+def fold_recipe(n_train: int, view: str, **changes) -> Recipe:
+    """The recipe for a fold with so many training images, with some of its fields changed."""
+    shown, batch_size = (SHOWN[0], 128) if n_train > LARGE else (SHOWN[1], min(64, max(2, n_train // 4)))
+    epochs = 1 if smoke() else min(max(round(shown / n_train), 3), 20)
+    own = {"image_size": VIEWS[view].fold_size, "epochs": epochs, "batch_size": batch_size}
+    return Recipe(**own | {"keep_height": view == "harmonic"} | changes)
+
+
+def fold_predictions(corpus: Corpus, division: str, *, variant: str = "", **changes) -> pd.DataFrame:
+    """Every fold's test images with p_female, one row each: image, gender, speaker, digit, fold, p_female; cached.
+
+    corpus: seen through the view in question. changes: fields of the recipe, for a `variant` that the files are named
+    after. The networks of all folds but the first are deleted once they have answered.
+    """
+    table = available_images(corpus, load_maps(corpus))
+    folds = divide(corpus, table, division)
+    size = VIEWS[corpus.view].fold_size
+    recipes = [fold_recipe(int((fold == "train").sum()), corpus.view, **changes) for fold in folds]
+    name = "_".join(filter(None, (corpus.view, division, variant)))
+
+    def compute() -> dict:
+        images = load_images(corpus, table, size=size)
+        found = []
+        for number, (fold, recipe) in enumerate(zip(folds, recipes), start=1):
+            print(f"{corpus.title}, {name}, fold {number} of {len(folds)}")
+            learn, card = train_model(corpus, images, table, fold, recipe, name=f"{name}_fold{number}")
+            test = (fold == "test").to_numpy()
+            p_female = predict(learn.model, images[test], card["normalisation"])
+            found.append(
+                table.loc[test, ["image", "gender", "speaker", "digit"]].assign(fold=number, p_female=p_female)
+            )
+            if number > 1:
+                _forget(model_path(corpus, card["name"]))
+        return pd.concat(found).to_dict(orient="list")
+
+    key = {
+        "folds": [fingerprint(table, fold) for fold in folds],
+        "recipes": [asdict(recipe) for recipe in recipes],
+        "version": VERSION,
+    }
+    return pd.DataFrame(cached_json(corpus.results / "unseen" / f"{name}.json", key, compute))
+
+
+def _forget(model: Path) -> None:
+    model.with_suffix(".json").unlink()
+    model.unlink()
+
+
+def describe(predictions: pd.DataFrame) -> dict:
+    """speakers and images of some predictions, their scores, and 95 % intervals over speakers."""
+    return {
+        "speakers": int(predictions["speaker"].nunique()),
+        "images": len(predictions),
+        "scores": scores(predictions),
+        "intervals": bootstrap_over_speakers(predictions),
+    }
+
+
+def fold_accuracies(predictions: pd.DataFrame) -> pd.Series:
+    """Share of images told rightly in each fold."""
+    right = predicted_gender(predictions) == predictions["gender"]
+    return right.groupby(predictions["fold"]).mean()
+
+
+def cost_of_leakage(heard: pd.DataFrame, unheard: pd.DataFrame, *, seed: int = SEED) -> dict:
+    """How much balanced accuracy falls from speakers that were heard in training to speakers that were not.
+
+    Paired by speaker: both tables hold images of the same speakers, and the bootstrap draws speakers, within each
+    gender, once for both. Returns heard, unheard, difference and its 95 % interval, in shares.
+    """
+    rights = [
+        (predicted_gender(table) == table["gender"]).groupby([table["gender"], table["speaker"]]).mean()
+        for table in (heard, unheard)
+    ]
+    both = pd.concat(rights, axis=1, keys=["heard", "unheard"]).dropna()
+    generator = np.random.default_rng(seed)
+    drawn = []
+    for _, group in both.groupby(level="gender"):
+        chosen = generator.integers(0, len(group), (N_BOOTSTRAP, len(group)))
+        drawn.append((group["heard"] - group["unheard"]).to_numpy()[chosen].mean(axis=1))
+    means = both.groupby(level="gender").mean().mean()
+    return {
+        "heard": float(means["heard"]),
+        "unheard": float(means["unheard"]),
+        "difference": float(means["heard"] - means["unheard"]),
+        "interval": [float(edge) for edge in np.quantile(np.mean(drawn, axis=0), [0.025, 0.975])],
+        "speakers": len(both),
+    }
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--views", nargs="+", default=list(VIEWS), choices=list(VIEWS))
+    parser.add_argument("--divisions", nargs="+", default=["grouped", "random"], choices=["grouped", "random", "paper"])
+    parser.add_argument("--regularised", action="store_true", help="mixed images, genders weighed alike")
+    options = parser.parse_args()
+    changes = {"variant": "regularised", "mixup": 0.4, "balanced": True} if options.regularised else {}
+    try:
+        corpus = resolve_corpus()
+        for view in options.views:
+            for division in options.divisions:
+                predictions = fold_predictions(corpus.seen_as(view), division, **changes)
+                found = scores(predictions)
+                print(
+                    f"{view}, {division}: accuracy {1 - found['error_rate']:.1%}, "
+                    f"balanced {found['balanced_accuracy']:.1%}, AUC {found['auc']:.3f}"
+                )
+    except (CorpusError, ModelError, ValueError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,145 @@
+"""Voices to train on for people that were never heard: LibriSpeech's readers and AudioMNIST's, or synthetic ones.
+
+Every recording is cut into the windows that a recording of your own would be cut into, and every window is made into
+several images, each augmented in another way. Only data whose licence allows it is used: LibriSpeech is CC BY 4.0
+(Panayotov et al., ICASSP 2015, openslr.org/12), AudioMNIST MIT, the synthetic voices are the project's own.
+"""
+
+import os
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from joblib import Parallel, delayed
+from tqdm.auto import tqdm
+
+from audio import AudioError, read_signal, speech_windows
+from augmentation import augment
+from caching import digest
+from config import AUDIOMNIST, RESULTS, ROOT, SEED, smoke
+from corpus import Corpus, CorpusError, load_recordings
+from demo_corpus import make_demo_corpus
+from harmonic import WORKING_RATE, band_powers, to_image
+
+LIBRISPEECH = Path(os.environ.get("LIBRISPEECH", ROOT.parent / "LibriSpeech"))
+N_SYNTHETIC, SYNTHETIC_SEED = 400, 7  # speakers, none of whom is in the demo corpus
+SHORTEST_WORD, LONGEST_WORD = 0.3, 0.8  # seconds: what is cut out of read sentences, to be like a single word
+WORD_SHARE = 0.6
+
+
+class Source(NamedTuple):
+    """Where training voices come from: how many recordings of a speaker are used, and images made of each window."""
+
+    most_recordings: int
+    images_per_window: int
+
+
+SOURCES = {"synthetic": Source(10, 3), "audiomnist": Source(40, 3), "librispeech": Source(10, 8)}
+
+
+def synthetic_recordings() -> pd.DataFrame:
+    """Recordings of synthetic speakers, made when they are not there yet: source, speaker, gender, path."""
+    folder = RESULTS / "shipped" / "synthetic"
+    make_demo_corpus(folder, n_speakers=8 if smoke() else N_SYNTHETIC, n_repetitions=1, seed=SYNTHETIC_SEED)
+    return _of_corpus(Corpus("synthetic", folder))
+
+
+def audiomnist_recordings() -> pd.DataFrame:
+    """The AudioMNIST recordings that are here (none without a clone beside the project), columns as above."""
+    return _of_corpus(Corpus("audiomnist", AUDIOMNIST)) if AUDIOMNIST.is_dir() else pd.DataFrame()
+
+
+def _of_corpus(corpus: Corpus) -> pd.DataFrame:
+    table = load_recordings(corpus)
+    table = table[table["samples"].notna()].sort_values("path")
+    paths = [corpus.folder / path for path in table["path"]]
+    return table[["speaker", "gender"]].assign(source=corpus.name, path=paths)
+
+
+def librispeech_recordings() -> pd.DataFrame:
+    """The recordings of a folder in LibriSpeech's layout (none where there is none), columns as above.
+
+    Raises CorpusError where its SPEAKERS.TXT cannot be read.
+    """
+    if not LIBRISPEECH.is_dir():
+        return pd.DataFrame()
+    try:
+        lines = (LIBRISPEECH / "SPEAKERS.TXT").read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError):
+        raise CorpusError(f"{LIBRISPEECH / 'SPEAKERS.TXT'}: cannot be read; LibriSpeech comes with it") from None
+    fields = [[field.strip() for field in line.split("|")] for line in lines if not line.startswith(";")]
+    genders = {line[0]: {"F": "female", "M": "male"}.get(line[1]) for line in fields if len(line) > 1}
+    rows = [
+        ("librispeech", path.parts[-3], genders[path.parts[-3]], path)
+        for path in sorted(LIBRISPEECH.glob("*/*/*/*.flac"))
+        if genders.get(path.parts[-3])
+    ]
+    return pd.DataFrame(rows, columns=["source", "speaker", "gender", "path"])
+
+
+def training_recordings(*, synthetic_only: bool = False) -> pd.DataFrame:
+    """All training recordings: source, speaker ('<source> <key>'), gender, path, stamp (size and time), part.
+
+    One in seven speakers of each source and gender is for validation and calibration; small sources only train.
+    """
+    readers = pd.DataFrame() if synthetic_only else librispeech_recordings()
+    # Synthetic voices beside real ones made the answers for real ones worse (see notebook 05): they stand in for them.
+    tables = [readers, audiomnist_recordings()] if len(readers) else [synthetic_recordings()]
+    table = pd.concat([table for table in tables if len(table)], ignore_index=True)
+    generator = np.random.default_rng(SEED)
+    table["part"] = "train"
+    for (source, _), group in table.groupby(["source", "gender"]):
+        speakers = generator.permutation(np.unique(group["speaker"]))
+        if source == "audiomnist":
+            continue
+        valid = group["speaker"].isin(speakers[: max(1, len(speakers) // 7)])
+        table.loc[group.index[valid], "part"] = "valid"
+    table["speaker"] = table["source"] + " " + table["speaker"]
+    rank = table.groupby("speaker")["path"].rank(method="first")
+    table = table[rank <= table["source"].map(lambda source: SOURCES[source].most_recordings)]
+    stamps = [f"{path.stat().st_size}-{path.stat().st_mtime_ns}" for path in table["path"]]
+    return table.assign(stamp=stamps).reset_index(drop=True)
+
+
+def augmented_images(recordings: pd.DataFrame, *, n_jobs: int | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """Images, uint8 (images, 96, 30), and the row of `recordings` that each was made from; the same with any n_jobs."""
+    jobs = list(zip(recordings["path"], recordings["source"], range(len(recordings))))
+    work = Parallel(n_jobs=n_jobs or os.cpu_count(), return_as="generator", batch_size=8)(
+        delayed(_images_of)(path, SOURCES[source].images_per_window, number) for path, source, number in jobs
+    )
+    images, rows = [], []
+    for number, made in enumerate(tqdm(work, "augmented images", total=len(jobs), unit="recording", leave=False)):
+        images += made
+        rows += [number] * len(made)
+    return np.stack(images), np.array(rows)
+
+
+def _images_of(path: Path, images_per_window: int, number: int) -> list[np.ndarray]:
+    try:
+        signal = read_signal(path, sample_rate=WORKING_RATE)
+    except AudioError:
+        return []
+    rng = np.random.default_rng([SEED, number])
+    images = []
+    for window in speech_windows(signal, sample_rate=WORKING_RATE):
+        for _ in range(images_per_window):
+            piece = _word_of(window.signal, rng)
+            behind = np.roll(signal, int(rng.integers(len(signal))))
+            images.append(to_image(band_powers(augment(piece, behind, rng))))
+    return images
+
+
+def _word_of(speech: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """A piece of the speech as long as a word, or all of it."""
+    shortest, longest = round(SHORTEST_WORD * WORKING_RATE), round(LONGEST_WORD * WORKING_RATE)
+    if len(speech) < longest or rng.random() > WORD_SHARE:
+        return speech
+    length = int(rng.integers(shortest, longest + 1))
+    start = int(rng.integers(len(speech) - length + 1))
+    return speech[start : start + length]
+
+
+def images_key(recordings: pd.DataFrame) -> str:
+    """Stands for the images that `augmented_images` makes of the recordings."""
+    return digest(recordings.astype(str).to_numpy().tolist(), SOURCES)

@@ -1,0 +1,49 @@
+"""Baselines: pitch is measured in Hz, statistics leave the padding out, and pitch alone tells buzzing voices apart."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from baselines import baseline_predictions, median_pitch, mfcc_statistics
+from corpus import load_recordings
+from dataset import available_images
+from evaluation import scores
+from generation import generate_images, load_maps
+from splits import split_by_speaker
+
+
+@pytest.fixture
+def table(buzz_corpus):
+    generate_images(buzz_corpus, load_recordings(buzz_corpus))
+    return available_images(buzz_corpus, load_maps(buzz_corpus))
+
+
+def test_the_median_pitch_is_that_of_the_voice_and_missing_without_a_wav(buzz_corpus, table):
+    (buzz_corpus.folder / table["path"][0]).unlink()
+    pitch = median_pitch(buzz_corpus, table)
+    assert np.isnan(pitch[0]) and pitch[1:].notna().all()
+    expected = table["gender"].map({"female": 210, "male": 120})
+    np.testing.assert_allclose(pitch[1:], expected[1:], rtol=0.08)
+
+
+def test_every_baseline_answers_for_every_test_image_and_pitch_is_always_right(buzz_corpus, table):
+    folds = [
+        split_by_speaker(table["speaker"], train={"01", "02"}, valid=set(), test={"03", "04"}),
+        split_by_speaker(table["speaker"], train={"03", "04"}, valid=set(), test={"01", "02"}),
+    ]
+    found = baseline_predictions(buzz_corpus, table, folds)
+    assert len(found) == 4
+    for predictions in found.values():
+        assert len(predictions) == 24 and predictions["p_female"].between(0, 1).all()
+    assert scores(found["median F0 (pyin), threshold"])["balanced_accuracy"] == 1
+    assert scores(found["majority class"])["balanced_accuracy"] == 0.5
+
+
+def test_statistics_do_not_depend_on_the_padding():
+    sound = np.random.default_rng(0).integers(1, 255, (1, 12, 60), dtype=np.uint8)
+    front, behind = (np.pad(sound, ((0, 0), (0, 0), padding)) for padding in ((30, 8), (0, 38)))
+    np.testing.assert_allclose(mfcc_statistics(front), mfcc_statistics(behind), rtol=1e-6)
+    np.testing.assert_allclose(mfcc_statistics(front)[0, :12], sound[0].mean(axis=1), rtol=1e-5)
+    assert mfcc_statistics(front).shape == (1, 24)
+    assert np.isfinite(mfcc_statistics(np.zeros((1, 12, 98), np.uint8))).all()
+    assert pd.Series(mfcc_statistics(front)[0]).notna().all()

@@ -1,0 +1,114 @@
+"""Unseen speakers: nobody is in two parts, every speaker is tested once, and the leak is measured, not assumed."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import unseen_speakers
+from corpus import Corpus, load_recordings
+from dataset import available_images
+from generation import generate_images, load_maps
+from splits import split_by_speaker
+from unseen_speakers import cost_of_leakage, describe, divide, fold_accuracies, fold_predictions
+
+
+@pytest.fixture
+def small_corpus(buzz_corpus, monkeypatch):
+    """The buzzing voices with their images in both views, in folds of one epoch that leave one speaker out."""
+    monkeypatch.setenv("SMOKE", "1")
+    monkeypatch.setenv("RESNET34_WEIGHTS", "none")
+    generate_images(buzz_corpus, load_recordings(buzz_corpus))
+
+    def one_speaker_out(_corpus, table, _division):
+        keys = ["01", "02", "03", "04"]
+        folds = []
+        for index, key in enumerate(keys):
+            valid, *train = [*keys[index + 1 :], *keys[:index]]
+            folds.append(split_by_speaker(table["speaker"], train=set(train), valid={valid}, test={key}))
+        return folds
+
+    monkeypatch.setattr(unseen_speakers, "divide", one_speaker_out)
+    return buzz_corpus
+
+
+def many_speakers():
+    """20 speakers, half of them female, with 30 images each."""
+    speakers = np.repeat([f"{number:02}" for number in range(20)], 30)
+    return pd.DataFrame({"speaker": speakers, "gender": np.where(np.arange(600) % 60 < 30, "female", "male")})
+
+
+def test_the_harmonic_view_is_generated_by_the_same_code_beside_the_other(small_corpus):
+    seen = small_corpus.seen_as("harmonic")
+    assert generate_images(seen, load_recordings(seen))["made"] == 24
+    names = {path.name for path in seen.images.glob("*.jpg")}
+    assert names == {path.name for path in small_corpus.images.glob("*.jpg")} and seen.images != small_corpus.images
+    assert len(available_images(small_corpus, load_maps(small_corpus))) == 24, "the other view's folder is no image"
+
+
+def test_the_default_folds_test_every_image_once_and_share_no_speaker():
+    table = many_speakers()
+    folds = divide(Corpus("some", None), table, "grouped")
+    assert len(folds) == 5
+    assert sum((fold == "test").astype(int) for fold in folds).eq(1).all()
+    for fold in folds:
+        speakers = [set(table["speaker"][fold == part]) for part in ("train", "valid", "test")]
+        assert not (speakers[0] & speakers[1] | speakers[0] & speakers[2] | speakers[1] & speakers[2])
+
+
+def test_the_random_division_has_the_grouped_sizes_and_all_speakers_in_training():
+    table, corpus = many_speakers(), Corpus("some", None)
+    (random,), grouped = divide(corpus, table, "random"), divide(corpus, table, "grouped")
+    assert random.value_counts().to_dict() == grouped[0].value_counts().to_dict()
+    assert table["speaker"][random == "train"].nunique() == 20 > table["speaker"][grouped[0] == "train"].nunique()
+
+
+def test_predictions_come_from_every_fold_and_then_from_the_cache(small_corpus, capsys, monkeypatch):
+    found = fold_predictions(small_corpus, "grouped")
+    assert sorted(found["fold"].unique()) == [1, 2, 3, 4] and len(found) == 24
+    assert found["p_female"].between(0, 1).all() and found["image"].is_unique
+    models = sorted(path.name for path in (small_corpus.results / "models").glob("*"))
+    assert models == ["mfc_grouped_fold1.json", "mfc_grouped_fold1.safetensors"], "the others are not kept"
+    monkeypatch.setattr(unseen_speakers, "train_model", None)  # would fail if it were called
+    pd.testing.assert_frame_equal(found, fold_predictions(small_corpus, "grouped"))
+    assert "From the cache" in capsys.readouterr().out
+
+
+def predictions(accuracy: dict[str, float], n=50):
+    """n images of each speaker, of which a share is told rightly; speakers F… are female."""
+    rows = []
+    for speaker, share in accuracy.items():
+        gender = "female" if speaker.startswith("F") else "male"
+        right = np.arange(n) < round(share * n)
+        p_right = np.where(right, 0.9, 0.1)
+        p_female = p_right if gender == "female" else 1 - p_right
+        rows.append(pd.DataFrame({"speaker": speaker, "gender": gender, "p_female": p_female, "fold": 1, "digit": 0}))
+    return pd.concat(rows, ignore_index=True)
+
+
+def test_the_cost_of_leakage_is_the_fall_in_balanced_accuracy():
+    heard = predictions({"F1": 1.0, "F2": 1.0, "M1": 1.0, "M2": 1.0, "M3": 1.0})
+    unheard = predictions({"F1": 0.6, "F2": 0.4, "M1": 0.8, "M2": 0.8, "M3": 0.8})
+    cost = cost_of_leakage(heard, unheard)
+    assert cost["heard"] == 1 and cost["unheard"] == pytest.approx(0.65) and cost["speakers"] == 5
+    assert cost["difference"] == pytest.approx(0.35)
+    low, high = cost["interval"]
+    assert 0.29 < low < 0.35 < high < 0.41, "it moves with the speakers drawn"
+
+
+def test_no_leak_costs_nothing():
+    same = predictions({"F1": 0.9, "F2": 0.7, "M1": 0.8})
+    cost = cost_of_leakage(same, same)
+    assert cost["difference"] == 0 and cost["interval"] == [0, 0]
+
+
+def test_descriptions_carry_speakers_scores_and_intervals():
+    found = describe(predictions({"F1": 1.0, "F2": 0.5, "M1": 1.0, "M2": 1.0}))
+    assert found["speakers"] == 4 and found["images"] == 200
+    assert found["scores"]["balanced_accuracy"] == pytest.approx(0.875)
+    low, high = found["intervals"]["balanced_accuracy"]
+    assert low == pytest.approx(0.75) and high == 1
+
+
+def test_accuracy_of_each_fold():
+    table = predictions({"F1": 1.0, "M1": 0.5}).assign(fold=[1] * 50 + [2] * 50)
+    assert fold_accuracies(table).to_dict() == {1: 1.0, 2: 0.5}
