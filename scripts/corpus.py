@@ -66,7 +66,11 @@ class Corpus:
     @property
     def title(self) -> str:
         """What figures and tables call the corpus."""
-        return {"audiomnist": "AudioMNIST", "demo": "demo corpus (synthetic voices)"}.get(self.name, self.name)
+        return {
+            "audiomnist": "AudioMNIST",
+            "audiomnist_az": "AudioMNIST_AZ",
+            "demo": "demo corpus (synthetic voices)",
+        }.get(self.name, self.name)
 
 
 def corpus_name(folder: Path) -> str:

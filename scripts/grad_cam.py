@@ -18,8 +18,9 @@ from mfc import HOP_LENGTH, N_FRAMES, N_MFCC, SAMPLE_RATE
 
 BATCH = 256
 FRACTIONS = np.linspace(0, 1, 11)  # of the image that is deleted or inserted
-# Stages in the body of a network (training.make_network): ResNet's, and the third convolution of the small one.
-STAGES = {"layer1": 4, "layer2": 5, "layer3": 6, "layer4": 7, "third convolution": 10}
+# Stages and their places in the body of a network (training.make_network): ResNet's, and one of the small network.
+STAGES = {"layer1": 4, "layer2": 5, "layer3": 6, "layer4": 7}
+SMALL_STAGES = {"third convolution": 10}
 
 
 @contextmanager
@@ -49,7 +50,7 @@ def grad_cam(
     images: uint8 (images, height, width). classes: index of the class to explain, one an image. A map is divided by
     its greatest value; one that is nowhere positive stays zero.
     """
-    layer, device = model[0][STAGES[stage]], next(model.parameters()).device
+    layer, device = model[0][(STAGES | SMALL_STAGES)[stage]], next(model.parameters()).device
     model.eval()
     found = []
     with feature_maps(layer) as kept, torch.enable_grad():
