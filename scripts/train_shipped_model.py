@@ -50,6 +50,7 @@ def train(recordings: pd.DataFrame, name: str, *, epochs: int) -> dict:
     calibration = calibrate(valid)
     valid["p_female"] = calibrated(valid["p_female"].to_numpy(), calibration)
     card |= {
+        "corpus": ", ".join(sorted(set(recordings["source"]))),
         "data": {source: _described(group, source) for source, group in recordings.groupby("source")},
         "calibration": calibration | {"on": f"{valid['speaker'].nunique()} validation speakers, augmented images"},
         "validation": {

@@ -1,0 +1,92 @@
+"""The model that comes with the project: there, small, honest about itself, and made by code that repeats itself."""
+
+import json
+
+import numpy as np
+import pytest
+import soundfile
+from conftest import buzz
+
+import classify_wavs
+import train_shipped_model
+import voices
+from classification import SHIPPED_MODEL, default_model, load_classifier
+from config import ROOT
+from corpus import CorpusError
+
+SAMPLES = sorted((ROOT / "nbs" / "my_wavs").glob("synthetic_*.wav"))
+
+
+def test_a_fresh_clone_answers_for_the_recordings_that_come_with_it(capsys):
+    assert default_model() == SHIPPED_MODEL and len(SAMPLES) == 4
+    assert classify_wavs.main([*map(str, SAMPLES), "--json"]) == 0
+    answers = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    for answer in answers:
+        assert answer["p_female"] + answer["p_male"] == pytest.approx(1) and answer["windows"] == 1
+
+
+def test_it_is_small_and_its_card_says_what_it_is():
+    assert SHIPPED_MODEL.stat().st_size < 1_000_000
+    card = load_classifier(SHIPPED_MODEL).card
+    assert card["view"] == "harmonic" and card["calibration"]["slope"] > 0
+    assert set(card["data"]) == {"audiomnist", "librispeech"}, "nothing of AudioMNIST_AZ"
+    assert all(source["licence"] for source in card["data"].values())
+
+
+def test_its_figures_are_there_with_and_without_the_doubtful_speakers():
+    found = json.loads(SHIPPED_MODEL.with_name("gender_on_audiomnist_az.json").read_text(encoding="utf-8"))
+    assert found["doubtful"] == ["13", "37"]
+    for part, speakers in (("all", 59), ("without_doubtful", 57)):
+        assert found[part]["by_speaker"]["speakers"] == speakers
+        low, high = found[part]["recordings"]["intervals"]["balanced_accuracy"]
+        assert low < found[part]["recordings"]["scores"]["balanced_accuracy"] < high
+
+
+@pytest.fixture
+def librispeech(tmp_path, monkeypatch):
+    """Eight readers in LibriSpeech's layout, the even ones female, two seconds each, and no AudioMNIST."""
+    lines = [";ID |SEX| SUBSET | MINUTES | NAME"]
+    for number in range(1, 9):
+        female = number % 2 == 0
+        lines.append(f"{number} | {'F' if female else 'M'} | train-clean-100 | 25.0 | Reader")
+        folder = tmp_path / "train-clean-100" / str(number) / "7"
+        folder.mkdir(parents=True)
+        sound = buzz(210 if female else 120, seconds=2.0, sample_rate=16_000, seed=number)
+        soundfile.write(folder / f"{number}-7-0000.flac", sound, 16_000)
+    (tmp_path / "SPEAKERS.TXT").write_text("\n".join(lines))
+    monkeypatch.setattr(voices, "LIBRISPEECH", tmp_path)
+    monkeypatch.setattr(voices, "AUDIOMNIST", tmp_path / "none")
+    return tmp_path
+
+
+def test_readers_have_the_gender_of_the_speakers_file_and_some_are_kept_aside(librispeech):
+    recordings = voices.training_recordings()
+    assert len(recordings) == 8 and set(recordings["source"]) == {"librispeech"}
+    female = recordings["speaker"].map(lambda speaker: int(speaker.split()[1]) % 2 == 0)
+    assert ((recordings["gender"] == "female") == female).all()
+    aside = recordings[recordings["part"] == "valid"]
+    assert sorted(aside["gender"]) == ["female", "male"]
+
+
+def test_a_missing_speakers_file_is_one_line(librispeech):
+    (librispeech / "SPEAKERS.TXT").unlink()
+    with pytest.raises(CorpusError, match="SPEAKERS.TXT"):
+        voices.training_recordings()
+
+
+def test_augmented_images_do_not_depend_on_the_number_of_workers(librispeech):
+    recordings = voices.training_recordings()
+    (images, rows), (again, again_rows) = (voices.augmented_images(recordings, n_jobs=n) for n in (1, 2))
+    np.testing.assert_array_equal(images, again)
+    np.testing.assert_array_equal(rows, again_rows)
+    assert images.shape[1:] == (96, 30) and len(images) % 8 == 0 and set(rows) == set(range(8))
+
+
+def test_training_writes_a_model_that_loads_with_a_calibrated_card(librispeech, tmp_path, monkeypatch):
+    monkeypatch.setenv("SMOKE", "1")
+    monkeypatch.setattr(train_shipped_model, "FOLDER", tmp_path / "shipped")
+    monkeypatch.setattr("config.RESULTS", tmp_path)
+    card = train_shipped_model.train(voices.training_recordings(), "gender", epochs=1)
+    classifier = load_classifier(tmp_path / "shipped" / "gender.safetensors")
+    assert classifier.card["calibration"] == card["calibration"] and classifier.card["corpus"] == "librispeech"
+    assert classifier.card["validation"]["librispeech"]["speakers"] == 2
