@@ -17,7 +17,7 @@ from training import ModelError, load_network, predict
 from views import VIEWS, View
 
 SHIPPED_MODEL = ROOT / "results" / "shipped" / "gender.safetensors"
-EXPLAINED_STAGES = {"resnet34": "layer2", "small": "third convolution"}  # 12 cells high in an image of 96 rows
+EXPLAINED_STAGES = {"resnet34": "layer2", "small": "third convolution"}  # 12 and 24 cells high in an image of 96 rows
 
 
 @dataclass(frozen=True)
