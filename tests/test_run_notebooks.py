@@ -130,7 +130,13 @@ def test_the_committed_notebook_is_one_clean_run_on_audiomnist(path):
     assert not [output for output in outputs if output.output_type == "error"]
     assert not [output for output in outputs if output.get("name") == "stderr"]
     text = nbformat.writes(notebook)
-    assert "Corpus: AudioMNIST" in text
+    # Notebook 06 reads no corpus; of recordings only those that come with the project may have been in its run.
+    if path.stem.startswith("06"):
+        assert "Model: gender" in text and "my_wavs" in text
+        told = "".join(output.get("text", "") for output in code[-1].outputs)
+        assert told and all(line.startswith("synthetic_") for line in told.splitlines())
+    else:
+        assert "Corpus: AudioMNIST" in text
     assert "<audio" not in text and not re.search(r"/(?:home|root|tmp|Users|work)/", text)
     prose = [cell for cell in notebook.cells if cell.cell_type == "markdown"]
     assert len(prose) >= 0.6 * len(code)
