@@ -160,8 +160,8 @@ def make_head(recipe: Recipe) -> nn.Module:
 def small_network(image_size: tuple[int, int]) -> nn.Sequential:
     """Four convolutions and a head that pools over time only, 0.23 million weights: (n, 1, h, w) → (n, 2).
 
-    For view `harmonic`, where the height is a frequency, and for few speakers, whom ResNet-34's 21 million weights
-    learn by heart. As fastai's networks it has two parts, body and head.
+    For view `harmonic`, where the height is a frequency, and for speakers too few for ResNet-34's 21 million
+    weights. As fastai's networks it has two parts, body and head.
     """
     widths = (1, 16, 32, 64, 96)
     layers = []
