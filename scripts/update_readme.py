@@ -63,7 +63,9 @@ def unseen_table() -> str:
     for path in sorted((RESULTS / "shipped").glob("*_on_audiomnist_az.json")):
         found = json.loads(path.read_text(encoding="utf-8"))
         title = {"gender": "**the model that ships**", "gender_synthetic": "the same, trained on synthetic voices only"}
-        lines.append(f"| {found['corpus']} | {title[found['model']]} | {_score_cells(found['all']['recordings'])} |")
+        refused = f"({sum(found['all']['not_answered'].values())} recordings refused and not counted)"
+        cells = _score_cells(found["all"]["recordings"])
+        lines.append(f"| {found['corpus']} | {title[found['model']]} {refused} | {cells} |")
         without = f"without speakers {' and '.join(found['doubtful'])}, whose labels are doubtful"
         lines.append(f"| | {without} | {_score_cells(found['without_doubtful']['recordings'])} |")
     return "\n".join(lines)
