@@ -11,6 +11,7 @@ where LibriSpeech is not there, synthetic voices train gender_synthetic.*. Resum
 import argparse
 import functools
 import sys
+from dataclasses import replace
 
 import pandas as pd
 from safetensors.torch import save_file
@@ -32,7 +33,7 @@ LICENCES = {
 }
 
 
-def train(recordings: pd.DataFrame, name: str, *, epochs: int) -> dict:
+def train(recordings: pd.DataFrame, name: str) -> dict:
     """Trains on the recordings, calibrates on their validation speakers, writes model and card, returns the card."""
     corpus = Corpus("shipped", FOLDER, view="harmonic")
     key = images_key(recordings)
@@ -41,7 +42,7 @@ def train(recordings: pd.DataFrame, name: str, *, epochs: int) -> dict:
     rows = cached_array(FOLDER / f"{name}_rows.npy", key, lambda: made()[1])
     table = recordings.iloc[rows].reset_index(drop=True)
     table = table.assign(image=[f"{name}_{index}" for index in range(len(table))], path=table["path"].map(str))
-    recipe = Recipe(**RECIPE.__dict__ | {"epochs": 1 if smoke() else epochs})
+    recipe = replace(RECIPE, epochs=1) if smoke() else RECIPE
     learn, card = train_model(corpus, images, table, table["part"], recipe, name=name)
 
     held_out = (table["part"] == "valid").to_numpy()
@@ -82,12 +83,11 @@ def _described(group: pd.DataFrame, source: str) -> dict:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--synthetic-only", action="store_true", help="synthetic voices, none of people")
-    parser.add_argument("--epochs", type=int, default=RECIPE.epochs)
     options = parser.parse_args()
     try:
         recordings = training_recordings(synthetic_only=options.synthetic_only)
         name = "gender_synthetic" if set(recordings["source"]) == {"synthetic"} else "gender"
-        card = train(recordings, name, epochs=options.epochs)
+        card = train(recordings, name)
     except (CorpusError, ModelError) as error:
         print(error, file=sys.stderr)
         return 1

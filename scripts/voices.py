@@ -84,7 +84,7 @@ def training_recordings(*, synthetic_only: bool = False) -> pd.DataFrame:
     One in seven speakers of each source and gender is for validation and calibration; small sources only train.
     """
     readers = pd.DataFrame() if synthetic_only else librispeech_recordings()
-    # Synthetic voices beside real ones made the answers for real ones worse (see notebook 05): they stand in for them.
+    # Synthetic voices beside real ones made the answers for real ones worse in trials: they only stand in for them.
     tables = [readers, audiomnist_recordings()] if len(readers) else [synthetic_recordings()]
     table = pd.concat([table for table in tables if len(table)], ignore_index=True)
     generator = np.random.default_rng(SEED)
