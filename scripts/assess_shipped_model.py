@@ -20,7 +20,8 @@ from calibration import log_odds, probability
 from classification import classify_recording, default_model, load_classifier
 from config import RESULTS
 from corpus import Corpus, CorpusError, load_recordings, resolve_corpus
-from training import ModelError, versions
+from model_files import ModelError
+from training import versions
 from unseen_speakers import describe
 
 

@@ -3,9 +3,14 @@
 Source: Platt, Probabilistic Outputs for Support Vector Machines, 1999.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
-import pandas as pd
-from sklearn.linear_model import LogisticRegression
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 SMALLEST = 1e-9  # of a probability, before its log-odds are taken
 
@@ -26,6 +31,8 @@ def calibrate(predictions: pd.DataFrame) -> dict[str, float]:
 
     predictions: one row an image, with gender and p_female.
     """
+    from sklearn.linear_model import LogisticRegression  # here, because it takes a second to import
+
     model = LogisticRegression(C=np.inf, class_weight="balanced")
     model.fit(log_odds(predictions["p_female"].to_numpy())[:, np.newaxis], predictions["gender"] == "female")
     return {"slope": float(model.coef_[0, 0]), "intercept": float(model.intercept_[0])}

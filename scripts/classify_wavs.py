@@ -41,8 +41,7 @@ def main(arguments: list[str] | None = None) -> int:
 
     # Imported late, so that wrong usage is answered at once.
     from classification import classify_recording, default_model, load_classifier
-    from explanation import draw_answer
-    from training import ModelError
+    from model_files import ModelError
 
     try:
         classifier = load_classifier(options.model or default_model())
@@ -55,6 +54,8 @@ def main(arguments: list[str] | None = None) -> int:
         answers.append(answer)
         print(json.dumps(asdict(answer)) if options.json else _table_row(answer), flush=True)
         if options.images and answer.gender:
+            from explanation import draw_answer  # here, because matplotlib and torch take seconds to import
+
             draw_answer(classifier, answer, options.images / f"{_file_name(path, files)}.png")
     return int(any(answer.gender is None for answer in answers))
 

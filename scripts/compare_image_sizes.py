@@ -22,7 +22,8 @@ from config import SEED
 from corpus import Corpus, CorpusError, resolve_corpus
 from dataset import available_images, decode_images, make_dls
 from generation import load_maps
-from training import Recipe, fingerprint, make_learner, versions
+from networks import Recipe
+from training import fingerprint, make_learner, versions
 
 SIZES = ((12, 98), (32, 56), (32, 112))  # the first is what an MFC JPEG was made from
 N_TRAIN, N_VALID = 4_000, 1_000

@@ -20,6 +20,8 @@ AUDIOMNIST = ROOT.parent / "AudioMNIST" / "data"
 SAMPLE_RATE = 48_000  # Hz, of AudioMNIST and of everything derived from it
 RECORDING_SAMPLES = 47_998  # AudioMNIST's longest recording; the study pads all others to it
 
+GENDERS = ("female", "male")  # the classes of every model, in this order; female is the positive one
+
 SEED = 42
 
 

@@ -18,10 +18,10 @@ import pandas as pd
 import config
 from audio import AudioError, read_header
 from caching import cached_json, digest
+from config import GENDERS
 from demo_corpus import make_demo_corpus
 
 METADATA = "audioMNIST_meta.txt"
-GENDERS = ("female", "male")
 AUDIOMNIST_FEMALE = frozenset("12 26 28 36 43 47 52 56 57 58 59 60".split())
 AUDIOMNIST_SPEAKERS = tuple(f"{number:02}" for number in range(1, 61))
 AUDIOMNIST_REPETITIONS = 50

@@ -20,7 +20,9 @@ from PIL import Image, UnidentifiedImageError
 from tqdm.auto import tqdm
 
 from caching import cached_array, digest
-from corpus import GENDERS, Corpus, CorpusError
+from config import GENDERS
+from corpus import Corpus, CorpusError
+from views import shrink
 
 BATCH = 500  # images a worker decodes before it reports back
 
@@ -77,12 +79,6 @@ def _open_jpeg(path: Path) -> Image.Image:
             return image.convert("L")
     except (OSError, UnidentifiedImageError):
         raise CorpusError(f"{path}: not a whole JPEG; delete it and run notebook 02_generate_mfc again") from None
-
-
-def shrink(image: Image.Image, size: tuple[int, int]) -> np.ndarray:
-    """A grey image as uint8 of shape size = (height, width): triangle-filtered, so that no pixel is left out."""
-    height, width = size
-    return np.asarray(image.resize((width, height), Image.Resampling.BILINEAR))
 
 
 class TimeShift(DisplayedTransform):

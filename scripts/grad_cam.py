@@ -18,7 +18,7 @@ from mfc import HOP_LENGTH, N_FRAMES, N_MFCC, SAMPLE_RATE
 
 BATCH = 256
 FRACTIONS = np.linspace(0, 1, 11)  # of the image that is deleted or inserted
-# Stages and their places in the body of a network (training.make_network): ResNet's, and one of the small network.
+# Stages and their places in the body of a network (networks.make_network): ResNet's, and one of the small network.
 STAGES = {"layer1": 4, "layer2": 5, "layer3": 6, "layer4": 7}
 SMALL_STAGES = {"third convolution": 10}
 

@@ -4,8 +4,9 @@
     python scripts/train_shipped_model.py [--synthetic-only]
 
 View `harmonic` and a small network, on what lies beside the project of AudioMNIST's WAVs and a folder in LibriSpeech's
-layout (or $LIBRISPEECH). Writes results/shipped/gender.safetensors with its card gender.json. With --synthetic-only, or
-where LibriSpeech is not there, synthetic voices train gender_synthetic.*. Resumes after Ctrl-C.
+layout (or $LIBRISPEECH). Writes results/shipped/gender.safetensors, the same network as gender.onnx, and their card
+gender.json. With --synthetic-only, or where LibriSpeech is not there, synthetic voices train gender_synthetic.*.
+Resumes after Ctrl-C.
 """
 
 import argparse
@@ -14,14 +15,15 @@ import sys
 from dataclasses import replace
 
 import pandas as pd
-from safetensors.torch import save_file
 
-from caching import cached_array, replacing, write_json
+from caching import cached_array
 from calibration import calibrate, calibrated
 from config import RESULTS, smoke
 from corpus import Corpus, CorpusError
 from evaluation import bootstrap_over_speakers, scores
-from training import ModelError, Recipe, predict, train_model
+from model_files import ModelError
+from networks import Recipe, predict, save_network, to_onnx
+from training import train_model
 from voices import augmented_images, images_key, training_recordings
 
 FOLDER = RESULTS / "shipped"
@@ -59,17 +61,9 @@ def train(recordings: pd.DataFrame, name: str) -> dict:
             | {"scores": scores(group), "intervals": bootstrap_over_speakers(group)}
             for source, group in valid.groupby("source")
         },
-        "precision": "float16 weights of convolutions and linear layers, float32 otherwise",
     }
-    path = FOLDER / f"{name}.safetensors"
-    tensors = {
-        parameter: (tensor.half() if tensor.ndim > 1 else tensor).contiguous()
-        for parameter, tensor in learn.model.state_dict().items()
-    }
-    with replacing(path) as partial:
-        save_file(tensors, partial)
-    write_json(path.with_suffix(".json"), card)
-    return card
+    onnx = to_onnx(learn.model.cpu(), recipe.image_size)
+    return save_network(learn.model, card, FOLDER / f"{name}.safetensors", onnx=onnx)
 
 
 def _described(group: pd.DataFrame, source: str) -> dict:

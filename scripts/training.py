@@ -9,14 +9,13 @@ import argparse
 import importlib.metadata
 import io
 import json
-import math
 import os
 import platform
 import random
 import sys
 import time
 from contextlib import redirect_stderr, redirect_stdout
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from datetime import date
 from pathlib import Path
 from urllib.error import URLError
@@ -30,50 +29,29 @@ from fastai.callback.fp16 import MixedPrecision
 from fastai.callback.mixup import MixUp
 from fastai.callback.schedule import SuggestionMethod
 from fastai.data.core import DataLoaders
-from fastai.layers import AdaptiveConcatPool2d
 from fastai.learner import Learner
 from fastai.losses import CrossEntropyLossFlat
 from fastai.metrics import F1Score, error_rate
 from fastai.torch_core import set_seed
-from fastai.vision.learner import create_body, create_head, create_vision_model, vision_learner
+from fastai.vision.learner import create_body, vision_learner
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
-from torch import nn
 from torchvision.models import ResNet34_Weights, resnet34
 
-from caching import cached_json, digest, recompute, replacing, shown, write_json
-from config import SEED, smoke
-from corpus import GENDERS, Corpus, CorpusError, resolve_corpus
-from dataset import available_images, grey_stats, load_images, make_dls, to_batch
+from caching import cached_json, digest, recompute, replacing, shown
+from config import GENDERS, SEED, smoke
+from corpus import Corpus, CorpusError, resolve_corpus
+from dataset import available_images, grey_stats, load_images, make_dls
 from generation import load_maps
+from model_files import ModelError, read_card
+from networks import ARCHITECTURES, Recipe, load_weights, make_head, save_network, small_network
 from splits import VALID_FRACTION, random_split
 
 VERSION = 2  # part of every model's key: raise it when a change here changes the weights
 
-ARCHITECTURES = {
-    "resnet34": "ResNet-34, one input channel, fastai's head",
-    "small": "four 3 × 3 convolutions, pooling over time, two linear layers",
-}
-BODY_FEATURES, BODY_STRIDE = 512, 32  # channels of ResNet-34's last map, and pixels an element of it stands for
 HEAD_EPOCHS = 2  # with ImageNet weights: the new head alone, as in the study
 LEAST_STEPS = 600  # batches that a network of a small corpus is trained on, within MOST_EPOCHS
 MOST_EPOCHS = 30
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """How a network is built and trained. The defaults are those that notebook 03 gives reasons for."""
-
-    architecture: str = "resnet34"  # or "small", see `small_network`
-    image_size: tuple[int, int] = (32, 112)  # pixels, height and width
-    epochs: int = 8
-    learning_rate: float = 3e-3
-    batch_size: int = 64
-    max_shift: float = 0.1  # of the image's width, either way
-    mixup: float = 0.0  # alpha of the Beta distribution that images are mixed by; 0: they are not
-    balanced: bool = False  # True: an error on the rarer gender costs as much more as it is rarer
-    keep_height: bool = False  # True: the head pools over time only, and knows at what height in the image it looks
-    seed: int = SEED
 
 
 def default_recipe(n_images: int, **changes) -> Recipe:
@@ -85,10 +63,6 @@ def default_recipe(n_images: int, **changes) -> Recipe:
     steps_per_epoch = max(1, round((1 - VALID_FRACTION) * n_images / Recipe.batch_size))
     epochs = min(max(Recipe.epochs, round(LEAST_STEPS / steps_per_epoch)), MOST_EPOCHS)
     return Recipe(**{"epochs": 1 if smoke() else epochs} | changes)
-
-
-class ModelError(ValueError):
-    """A model file that cannot be used; the message is one line that names the file."""
 
 
 def imagenet_state() -> dict[str, torch.Tensor] | None:
@@ -143,41 +117,6 @@ def make_learner(dls: DataLoaders, recipe: Recipe, imagenet: dict[str, torch.Ten
     elif torch.cpu.get_capabilities().get("amx_bf16"):
         learn.add_cb(CpuBfloat16())
     return learn
-
-
-def make_head(recipe: Recipe) -> nn.Module:
-    """fastai's head for ResNet-34, which pools over the whole image, or over time only: (n, 512, h, w) → (n, 2).
-
-    In a spectrogram the height is a frequency, and pooling over it throws away how high something was seen.
-    """
-    if not recipe.keep_height:
-        return create_head(BODY_FEATURES, len(GENDERS))
-    height = math.ceil(recipe.image_size[0] / BODY_STRIDE)
-    layers = create_head(2 * height * BODY_FEATURES, len(GENDERS), lin_ftrs=[128], pool=False)
-    return nn.Sequential(AdaptiveConcatPool2d((height, 1)), nn.Flatten(), *layers)
-
-
-def small_network(image_size: tuple[int, int]) -> nn.Sequential:
-    """Four convolutions and a head that pools over time only, 0.23 million weights: (n, 1, h, w) → (n, 2).
-
-    For view `harmonic`, where the height is a frequency, and for speakers too few for ResNet-34's 21 million
-    weights. As fastai's networks it has two parts, body and head.
-    """
-    widths = (1, 16, 32, 64, 96)
-    layers = []
-    for n_in, n_out in zip(widths, widths[1:]):
-        layers += [nn.Conv2d(n_in, n_out, 3, padding=1, bias=False), nn.BatchNorm2d(n_out), nn.ReLU(), nn.MaxPool2d(2)]
-    height = image_size[0] // 2 ** (len(widths) - 1)
-    head = [AdaptiveConcatPool2d((height, 1)), nn.Flatten(), nn.Dropout(0.3)]
-    head += [nn.Linear(2 * height * widths[-1], 128), nn.ReLU(), nn.Dropout(0.3), nn.Linear(128, len(GENDERS))]
-    return nn.Sequential(nn.Sequential(*layers), nn.Sequential(*head))
-
-
-def make_network(recipe: Recipe) -> nn.Module:
-    """The recipe's network, untrained, without a Learner."""
-    if recipe.architecture == "small":
-        return small_network(recipe.image_size)
-    return create_vision_model(resnet34, len(GENDERS), pretrained=False, n_in=1, custom_head=make_head(recipe))
 
 
 def class_weights(dls: DataLoaders) -> torch.Tensor:
@@ -359,8 +298,13 @@ def train_model(
     if path.exists() and not recompute():
         card = read_card(path)
         if card["key"] == key:
-            print(f"From the cache: {shown(path)}")
-            return load_learner(path, dls, recipe), card
+            try:
+                learn = load_learner(path, dls, recipe, card)
+            except ModelError as error:
+                print(f"{error}: trained again")
+            else:
+                print(f"From the cache: {shown(path)}")
+                return learn, card
     imagenet = imagenet_state() if recipe.architecture == "resnet34" else None
     set_seed(recipe.seed, reproducible=True)
     learn = make_learner(dls, recipe, imagenet)
@@ -386,27 +330,9 @@ def train_model(
         "date": date.today().isoformat(),
         "key": key,
     }
-    card = json.loads(json.dumps(card))  # as it will be read
-    save_model(learn, card, path)
+    card = save_network(learn.model, card, path)
     checkpoint.unlink(missing_ok=True)
     return learn, card
-
-
-def save_model(learn: Learner, card: dict, path: Path) -> None:
-    """Weights as safetensors and, written last, the card beside them."""
-    card_path = path.with_suffix(".json")
-    card_path.unlink(missing_ok=True)
-    with replacing(path) as partial:
-        save_file({name: tensor.contiguous() for name, tensor in learn.model.state_dict().items()}, partial)
-    write_json(card_path, card)
-
-
-def read_card(path: Path) -> dict:
-    """The card of a model; {'key': None} where it has none, as after a run that was stopped while saving."""
-    try:
-        return json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {"key": None}
 
 
 def cached_cards(corpus: Corpus, pattern: str) -> list[dict]:
@@ -414,45 +340,11 @@ def cached_cards(corpus: Corpus, pattern: str) -> list[dict]:
     return [read_card(path) for path in sorted((corpus.results / "models").glob(f"{pattern}.json"))]
 
 
-def load_learner(path: Path, dls: DataLoaders, recipe: Recipe) -> Learner:
+def load_learner(path: Path, dls: DataLoaders, recipe: Recipe, card: dict) -> Learner:
     """A Learner with a saved model's weights. Raises ModelError for a file that does not fit."""
     learn = make_learner(dls, recipe)
-    _load_weights(learn.model, path)
+    load_weights(learn.model, path, card)
     return learn
-
-
-def load_network(path: Path) -> tuple[torch.nn.Module, dict]:
-    """A saved model's network, ready to predict, and its card. Raises ModelError for files that do not fit."""
-    card = read_card(path)
-    if card["key"] is None:
-        raise ModelError(
-            f"{path}: not a model of this project (there is no {path.with_suffix('.json').name} beside it)"
-        )
-    try:
-        network = make_network(Recipe(**card["recipe"]))
-    except (KeyError, TypeError):
-        raise ModelError(f"{path.with_suffix('.json')}: not a card of this project's models") from None
-    _load_weights(network, path)
-    return network.eval(), card
-
-
-def _load_weights(network: torch.nn.Module, path: Path) -> None:
-    try:
-        network.load_state_dict(load_file(path))
-    except (OSError, SafetensorError, RuntimeError) as error:
-        raise ModelError(f"{path}: not this network's weights ({str(error).splitlines()[0]}); delete it") from None
-
-
-def predict(model: torch.nn.Module, images: np.ndarray, normalisation: dict, *, batch_size: int = 256) -> np.ndarray:
-    """p_female of each image, float64 of shape (images,). images: uint8 (images, height, width)."""
-    device = next(model.parameters()).device
-    model.eval()
-    found = []
-    with torch.inference_mode():
-        for start in range(0, len(images), batch_size):
-            scores = model(to_batch(images[start : start + batch_size], normalisation).to(device))
-            found.append(scores.double().softmax(dim=1)[:, GENDERS.index("female")].cpu())
-    return torch.cat(found).numpy()
 
 
 def versions() -> dict[str, str]:

@@ -22,8 +22,10 @@ from corpus import Corpus, CorpusError, resolve_corpus
 from dataset import available_images, load_images
 from evaluation import N_BOOTSTRAP, bootstrap_over_speakers, predicted_gender, scores
 from generation import load_maps
+from model_files import ModelError
+from networks import Recipe, predict
 from splits import grouped_folds, paper_folds, random_like
-from training import VERSION, ModelError, Recipe, fingerprint, model_path, predict, train_model
+from training import VERSION, fingerprint, model_path, train_model
 from views import VIEWS
 
 # A fold with more than LARGE training images is trained in batches of 128 on about SHOWN[0] images in all, a smaller

@@ -39,3 +39,9 @@ def encode_jpeg(image: np.ndarray, *, quality: int) -> bytes:
     buffer = io.BytesIO()
     Image.fromarray(image).save(buffer, format="JPEG", quality=quality)
     return buffer.getvalue()
+
+
+def shrink(image: Image.Image, size: tuple[int, int]) -> np.ndarray:
+    """A grey image as uint8 of shape size = (height, width): triangle-filtered, so that no pixel is left out."""
+    height, width = size
+    return np.asarray(image.resize((width, height), Image.Resampling.BILINEAR))

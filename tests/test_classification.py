@@ -1,34 +1,53 @@
 """From files to answers: one for each, with a reason where there is none, in a table or as JSON."""
 
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 import soundfile
 import torch
 from fastai.torch_core import set_seed
-from fastai.vision.learner import create_vision_model
 from PIL import Image
-from safetensors.torch import save_file
-from torchvision.models import resnet34
+from safetensors.torch import save
 
 import classify_wavs
 from audio import read_signal
 from classification import combine, load_classifier, window_images
-from config import RECORDING_SAMPLES
-from training import ModelError
+from config import RECORDING_SAMPLES, ROOT
+from model_files import ModelError, write_model
+from networks import Recipe, load_network, make_network, save_network, to_onnx
+
+RECIPE = Recipe(image_size=(32, 56))
+CARD = {
+    "key": "x",
+    "classes": ["female", "male"],
+    "view": "mfc",
+    "image_size": [32, 56],
+    "normalisation": {"mean": 0.16, "std": 0.25},
+    "recipe": {"image_size": [32, 56]},
+}
 
 
 @pytest.fixture(scope="module")
-def model(tmp_path_factory):
-    """An untrained network as a model file: its answers mean nothing, but they are answers."""
+def network():
+    """An untrained network: its answers mean nothing, but they are answers."""
     set_seed(0)
+    return make_network(RECIPE)
+
+
+@pytest.fixture(scope="module")
+def model(network, tmp_path_factory):
     path = tmp_path_factory.mktemp("model") / "gender.safetensors"
-    network = create_vision_model(resnet34, 2, pretrained=False, n_in=1)
-    save_file({name: tensor.contiguous() for name, tensor in network.state_dict().items()}, path)
-    card = {"key": "x", "view": "mfc", "image_size": [32, 56], "normalisation": {"mean": 0.16, "std": 0.25}}
-    card |= {"recipe": {"image_size": [32, 56]}}
-    path.with_suffix(".json").write_text(json.dumps(card))
+    save_network(network, CARD, path)
+    return path
+
+
+def other_model(network, tmp_path, **changes):
+    """The same network as another model, with some fields of its card changed."""
+    path = tmp_path / "other.safetensors"
+    save_network(network, CARD | changes, path)
     return path
 
 
@@ -90,22 +109,16 @@ def test_the_scale_of_the_file_does_not_change_the_answer(model, wav, capsys, tm
 
 
 @pytest.mark.parametrize("view, size", [("mfc", [32, 56]), ("harmonic", [96, 30])])
-def test_a_word_is_an_image_of_the_view_and_size_in_the_card(model, wav, tmp_path, view, size):
-    path = tmp_path / "other.safetensors"
-    path.write_bytes(model.read_bytes())
-    card = json.loads(model.with_suffix(".json").read_text()) | {"view": view, "image_size": size}
-    path.with_suffix(".json").write_text(json.dumps(card))
+def test_a_word_is_an_image_of_the_view_and_size_in_the_card(network, wav, tmp_path, view, size):
+    path = other_model(network, tmp_path, view=view, image_size=size)
     signal = read_signal(wav)
     images = window_images(load_classifier(path), signal)
     assert images.shape == (1, *size) and images.dtype == np.uint8 and images.any()
     assert len(signal) < RECORDING_SAMPLES and not images[0, :, 0].any(), "it begins with padding"
 
 
-def test_probabilities_go_through_the_calibration_in_the_card(model, wav, tmp_path, capsys):
-    path = tmp_path / "calibrated.safetensors"
-    path.write_bytes(model.read_bytes())
-    card = json.loads(model.with_suffix(".json").read_text())
-    path.with_suffix(".json").write_text(json.dumps(card | {"calibration": {"slope": 0.5, "intercept": 1.0}}))
+def test_probabilities_go_through_the_calibration_in_the_card(network, model, wav, tmp_path, capsys):
+    path = other_model(network, tmp_path, calibration={"slope": 0.5, "intercept": 1.0})
     _, (raw,) = answers(capsys, wav, "--json", "--model", model)
     _, (calibrated,) = answers(capsys, wav, "--json", "--model", path)
     odds = np.log(raw["p_female"] / raw["p_male"])
@@ -121,13 +134,77 @@ def test_images_are_written_for_answered_files_only(model, wav, tmp_path, capsys
         assert picture.name == "1_02_0.wav.png" and image.format == "PNG" and min(image.size) > 200
 
 
-def test_a_card_of_something_else_is_one_line(model, tmp_path):
-    path = tmp_path / "other.safetensors"
-    path.write_bytes(model.read_bytes())
-    for card in ({"key": "x"}, {"key": "x", "recipe": {"unknown": 1}}):
-        path.with_suffix(".json").write_text(json.dumps(card))
-        with pytest.raises(ModelError, match="not a card"):
-            load_classifier(path)
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"recipe": {"unknown": 1}},
+        {"recipe": "resnet34"},
+        {"view": "../mfc"},
+        {"classes": ["male", "female"]},
+        {"image_size": [32]},
+        {"image_size": [32, 10**9]},
+        {"normalisation": {"mean": 0.1, "std": 0.0}},
+        {"normalisation": {"mean": "0.1", "std": 1}},
+        {"calibration": {"slope": float("nan"), "intercept": 0.0}},
+    ],
+    ids=str,
+)
+def test_a_card_that_makes_no_sense_is_one_line(network, tmp_path, changes):
+    path = other_model(network, tmp_path, **changes)
+    with pytest.raises(ModelError, match="not a card") as error:
+        load_classifier(path)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("text", ["", "[]", "null", '{"key": 1}', "[" * 100_000, '{"key": "x"}'])
+def test_a_card_that_is_none_is_one_line(network, tmp_path, text):
+    path = other_model(network, tmp_path)
+    path.with_suffix(".json").write_text(text)
+    with pytest.raises(ModelError, match="not a"):
+        load_classifier(path)
+
+
+def test_onnx_gives_the_answers_of_torch(network, model, wav, tmp_path):
+    path = tmp_path / "gender.safetensors"
+    save_network(network, CARD, path, onnx=to_onnx(network, RECIPE.image_size))
+    images = np.random.default_rng(0).integers(38, 44, (9, *RECIPE.image_size), dtype=np.uint8)
+    by_onnx, by_torch = (load_classifier(which).predict(images) for which in (path, model))
+    assert by_onnx == pytest.approx(by_torch, abs=1e-6) and np.ptp(by_torch) > 1e-4
+
+
+def test_the_onnx_file_tells_nothing_of_the_machine_that_made_it(network):
+    assert str(ROOT).encode() not in to_onnx(network, RECIPE.image_size)
+
+
+@pytest.mark.parametrize("suffix", [".safetensors", ".onnx"])
+def test_a_model_file_that_was_tampered_with_is_refused(network, tmp_path, suffix):
+    path = tmp_path / "gender.safetensors"
+    save_network(network, CARD, path, onnx=to_onnx(network, RECIPE.image_size))
+    file = path.with_suffix(suffix)
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    file.write_bytes(content)
+    with pytest.raises(ModelError, match="not the file that its card was written for"):
+        load_classifier(path) if suffix == ".onnx" else load_network(path)
+
+
+def test_an_onnx_file_that_is_none_is_one_line(network, tmp_path):
+    path = tmp_path / "gender.safetensors"
+    save_network(network, CARD, path, onnx=b"not a network")
+    with pytest.raises(ModelError, match="not a network"):
+        load_classifier(path)
+
+
+def test_asking_the_shipped_model_imports_neither_torch_nor_librosas_insides(wav):
+    command = f"""
+import sys
+sys.path.insert(0, {str(ROOT / "scripts")!r})
+import classify_wavs
+classify_wavs.main([{str(wav)!r}])
+slow = {{"torch", "fastai", "pandas", "numba", "sklearn", "scipy.fft", "matplotlib"}} & set(sys.modules)
+assert not slow, slow
+"""
+    subprocess.run([sys.executable, "-c", command], check=True)
 
 
 def test_log_odds_are_averaged():
@@ -136,12 +213,11 @@ def test_log_odds_are_averaged():
     assert combine(np.array([1.0, 0.4])) > 0.99
 
 
-def test_a_file_that_is_no_model_is_one_line(model, tmp_path, wav, capsys):
+def test_a_file_that_is_no_model_is_one_line(tmp_path, wav, capsys):
     for name, content in (("none", None), ("text", b"not a model"), ("pickle", b"\x80\x04cos\nsystem\n(S'true'\ntR.")):
         path = tmp_path / f"{name}.safetensors"
         if content:
-            path.write_bytes(content)
-            path.with_suffix(".json").write_text(model.with_suffix(".json").read_text())
+            write_model(path, content, CARD)
         with pytest.raises(ModelError) as error:
             load_classifier(path)
         assert path.name in str(error.value) and "\n" not in str(error.value)
@@ -149,9 +225,8 @@ def test_a_file_that_is_no_model_is_one_line(model, tmp_path, wav, capsys):
     assert capsys.readouterr().err.count("\n") == 1
 
 
-def test_weights_of_another_network_are_refused(model, tmp_path):
+def test_weights_of_another_network_are_refused(tmp_path):
     path = tmp_path / "other.safetensors"
-    save_file({"weight": torch.zeros(3)}, path)
-    path.with_suffix(".json").write_text(model.with_suffix(".json").read_text())
+    write_model(path, save({"weight": torch.zeros(3)}), CARD)
     with pytest.raises(ModelError, match="not this network's weights"):
         load_classifier(path)

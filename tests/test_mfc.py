@@ -3,9 +3,11 @@
 import csv
 import io
 
+import librosa
 import numpy as np
 import pytest
 from PIL import Image
+from skimage.transform import resize
 
 import mfc
 from audio import read_signal
@@ -77,6 +79,40 @@ def test_pixels_are_the_coefficients_clipped_to_grey_levels():
     assert (image == 0).all()
     assert (mfc.to_image(np.full((12, 98), 300.0)) == 255).all()
     assert (mfc.to_image(np.full((12, 98), 41.6)) == 42).all()
+
+
+def reference_mfcc(signal):
+    return librosa.feature.mfcc(
+        y=signal,
+        sr=48_000,
+        n_mfcc=12,
+        dct_type=2,
+        norm="ortho",
+        lifter=22,
+        n_fft=1_200,
+        hop_length=480,
+        window="hann",
+        center=False,
+        power=2.0,
+        n_mels=40,
+    )
+
+
+def reference_image(coefficients):
+    enlarged = resize(np.repeat(coefficients[:, :, np.newaxis], 3, axis=2), (224, 224, 3))
+    return (np.clip(enlarged, 0, 255) + 0.5).astype(np.uint8)
+
+
+@pytest.mark.parametrize(
+    "signal",
+    [voice_like(), voice_like(1, 47_998), voice_like(2, 14_073) / 100, np.zeros(30_000), np.full(20_000, 32_767.0)],
+    ids=["voice", "as long as can be", "short and quiet", "silence", "offset"],
+)
+def test_coefficients_and_pixels_are_those_of_librosa_and_skimage(signal):
+    padded = mfc.pre_emphasise(mfc.pad(signal, front=0))
+    expected = reference_mfcc(padded)
+    assert mfc.mfcc(padded) == pytest.approx(expected, abs=1e-9)
+    assert (mfc.to_image(mfc.mfcc(padded)) == reference_image(expected)).all()
 
 
 def test_the_same_recording_gives_the_same_bytes():
