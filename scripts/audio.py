@@ -2,10 +2,13 @@
 
 `read_signal` gives mono, one sample rate, on the scale of int16, whatever the encoding. The scale matters: the
 study's images were made from int16 values, and the zeroth cepstral coefficient moves by hundreds when the same sound
-arrives as floats in -1…1. `why_not_speech` and `speech_windows` say whether there is speech to classify, and where.
+arrives as floats in -1…1. `read_pieces` does the same for recordings too long to be held in memory. `why_not_speech`
+and `speech_windows` say whether there is speech to classify, and where.
 """
 
+import itertools
 import os
+import re
 import stat
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,13 +20,23 @@ import soxr
 
 from config import RECORDING_SAMPLES, SAMPLE_RATE
 
+VERSION = 1  # part of the key of all that is made from signals: raise it when a change here changes a signal
+
 INT16_FULL_SCALE = 32_768
 
-MAX_SECONDS = 3_600  # an hour is 1.4 GB of float64 at 48 kHz
+MAX_SECONDS = 3_600  # of a file
+PIECE_SECONDS = 300  # of a file that are held in memory: 115 MB of float64 at 48 kHz
+CUT_SECONDS, CUT_FRAME = 10, 0.05  # seconds at the end of a piece in which it may be cut, and how long a pause is
 SAMPLE_RATES = (4_000, 768_000)  # Hz: what sound devices have; beyond it a header is wrong
 MAX_CHANNELS = 32
 MAX_AMPLITUDE = 100  # times full scale: floats beyond it are not sound in -1…1
 BLOCK = 1 << 16  # samples that are read at a time
+
+# What libsndfile tells of a file with less sound in it than its header says (WAV; AIFF; AU). Sizes from UNKNOWN_SIZE on
+# are no sizes: programs that write to a pipe put them there, not knowing better.
+CUT_SHORT = re.compile(r"(?:data|SSND|Data Size)\s*: (\d+) \(should be (\d+)\)")
+UNKNOWN_SIZE = 0x7F000000  # bytes
+LEAST_SHARE = 0.99  # of the sound; some programs count the header's few bytes, too
 
 FRAME, HOP = 0.040, 0.010  # seconds
 LEVEL_BAND = (80, 8_000)  # Hz: above rumble and a mains hum's fundamental, with the fricatives
@@ -44,11 +57,18 @@ CLIPPED_AMPLITUDE, CLIPPED_SHARE = 0.8, 0.1  # of the peak, of the speech's samp
 
 
 class AudioError(ValueError):
-    """A sound file that cannot be read; the message is one line that names the file."""
+    """A sound file that cannot be read; the message is one line that names the file, and `problem` the rest of it."""
+
+    def __init__(self, path: Path, problem: str):
+        super().__init__(path, problem)
+        self.path, self.problem = path, problem
+
+    def __str__(self) -> str:
+        return f"{printable(self.path)}: {self.problem}"
 
 
 class Window(NamedTuple):
-    """A piece of a recording with speech in it: where it starts (samples), and its signal, shape (samples,)."""
+    """A part of a recording with speech in it: where it starts (samples), and its signal, shape (samples,)."""
 
     start: int
     signal: np.ndarray
@@ -68,26 +88,54 @@ def read_signal(path: Path, *, sample_rate: int = SAMPLE_RATE) -> np.ndarray:
 
     Any format, encoding, rate and number of channels that libsndfile reads (WAV, FLAC, OGG, MP3, AIFF, …). 16-bit mono
     at `sample_rate` comes back as exactly its integer values; another rate is resampled (soxr, very high quality);
-    `channel_weights` says how channels are mixed. Raises AudioError for a file that cannot be read, is longer than an
-    hour, or holds values that are no sound.
+    `channel_weights` says how channels are mixed. Raises AudioError for a file that cannot be read, is longer than
+    five minutes, or holds values that are no sound.
     """
-    path = Path(path)
+    first, *others = itertools.islice(read_pieces(path, sample_rate=sample_rate), 2)
+    if others:
+        raise AudioError(path, f"is longer than {PIECE_SECONDS // 60} minutes; cut it first")
+    return first
+
+
+def read_pieces(path: Path, *, sample_rate: int = SAMPLE_RATE) -> Iterator[np.ndarray]:
+    """The recording in pieces of at most five minutes, in order, each a signal like `read_signal`'s.
+
+    A recording up to that long is one piece. A longer one is cut where it is quietest in the last ten seconds of a
+    piece, so that no word is cut in two, and an hour needs no more memory than five minutes. Raises AudioError as
+    `read_signal` does, but for files longer than an hour.
+    """
+    longest = PIECE_SECONDS * sample_rate
+    held = []
+    for block in _resampled_blocks(Path(path), sample_rate):
+        held.append(block)
+        while sum(map(len, held)) > longest:
+            signal = np.concatenate(held)
+            cut = _pause_before(longest, signal, sample_rate=sample_rate)
+            held = [signal[cut:].copy()]
+            yield signal[:cut]
+    signal = np.concatenate(held)
+    if not len(signal):
+        raise AudioError(path, "holds no sound")
+    yield signal
+
+
+def _resampled_blocks(path: Path, sample_rate: int) -> Iterator[np.ndarray]:
+    """The file's sound as float64 mono at `sample_rate`, on the int16 scale, shape (samples,) a block."""
     with _open(path) as sound:
         own_rate, n_channels = sound.samplerate, sound.channels
-        n_samples = min(sound.frames, MAX_SECONDS * own_rate)
     weights = channel_weights(path) if n_channels > 1 else np.ones(1)
-    # One array of the final size: blocks in a list would need the memory twice when they are joined.
-    signal = np.empty(n_samples * sample_rate // own_rate + 1)
-    filled = 0
     resampler = soxr.ResampleStream(own_rate, sample_rate, 1, dtype="float64", quality="VHQ")
     for block in _blocks(path):
         mono = block @ weights * INT16_FULL_SCALE
-        piece = resampler.resample_chunk(mono, last=not len(mono)) if own_rate != sample_rate else mono
-        signal[filled : filled + len(piece)] = piece
-        filled += len(piece)
-    if not filled:
-        raise _error(path, "holds no sound")
-    return signal[:filled]
+        yield resampler.resample_chunk(mono, last=not len(mono)) if own_rate != sample_rate else mono
+
+
+def _pause_before(stop: int, signal: np.ndarray, *, sample_rate: int) -> int:
+    """The middle (sample) of the quietest 50 ms in the ten seconds before sample `stop`."""
+    frame_length = round(CUT_FRAME * sample_rate)
+    frames = signal[max(stop - CUT_SECONDS * sample_rate, 0) : stop]
+    frames = frames[len(frames) % frame_length :].reshape(-1, frame_length)
+    return stop - (len(frames) - int(frames.std(axis=1).argmin())) * frame_length + frame_length // 2
 
 
 def channel_weights(path: Path) -> np.ndarray:
@@ -101,7 +149,7 @@ def channel_weights(path: Path) -> np.ndarray:
     for block in _blocks(path):
         n_samples, total, products = n_samples + len(block), total + block.sum(axis=0), products + block.T @ block
     if not n_samples:
-        raise _error(path, "holds no sound")
+        raise AudioError(path, "holds no sound")
     covariance = products / n_samples - np.outer(total, total) / n_samples**2
     power = covariance.diagonal()
     sounding = power >= power.max() / 100
@@ -116,18 +164,18 @@ def _open(path: Path) -> soundfile.SoundFile:
     try:
         mode = os.stat(path).st_mode
         if stat.S_ISDIR(mode):
-            raise _error(path, "is a folder, not a sound file")
+            raise AudioError(path, "is a folder, not a sound file")
         if not stat.S_ISREG(mode):  # a pipe would wait for ever
-            raise _error(path, "is not a regular file")
+            raise AudioError(path, "is not a regular file")
         with open(path, "rb") as file:  # because libsndfile does not say that a file is empty or may not be read
             if not file.read(1):
-                raise _error(path, "is empty")
-        sound = soundfile.SoundFile(path)
+                raise AudioError(path, "is empty")
+        sound = soundfile.SoundFile(_for_libsndfile(path))
     except AudioError:
         raise
     # TypeError: soundfile's for files named .raw; ValueError: Python's for a path with a null character
     except (soundfile.LibsndfileError, OSError, TypeError, ValueError) as error:
-        raise _error(path, f"not a readable sound file ({_reason(error)})") from None
+        raise AudioError(path, f"not a readable sound file ({_reason(error)})") from None
     if not SAMPLE_RATES[0] <= sound.samplerate <= SAMPLE_RATES[1]:
         problem = f"its header says {sound.samplerate} Hz, which is no sample rate of sound"
     elif sound.channels > MAX_CHANNELS:
@@ -136,10 +184,23 @@ def _open(path: Path) -> soundfile.SoundFile:
         problem = "holds no sound"
     elif sound.frames > MAX_SECONDS * sound.samplerate:
         problem = "is longer than an hour (or does not say how long it is); cut it first"
+    elif _is_cut_short(sound.extra_info):
+        problem = "is cut short: its header tells of more sound than is there"
     else:
         return sound
     sound.close()
-    raise _error(path, problem)
+    raise AudioError(path, problem)
+
+
+def _for_libsndfile(path: Path) -> bytes | str:
+    """The path as bytes, which need not be UTF-8, and never just '-', which libsndfile takes for the standard input."""
+    absolute = os.path.abspath(path)
+    return absolute if os.name == "nt" else os.fsencode(absolute)
+
+
+def _is_cut_short(told: str) -> bool:
+    sizes = CUT_SHORT.search(told)
+    return sizes is not None and int(sizes[2]) / LEAST_SHARE < int(sizes[1]) < UNKNOWN_SIZE
 
 
 def _blocks(path: Path) -> Iterator[np.ndarray]:
@@ -150,17 +211,29 @@ def _blocks(path: Path) -> Iterator[np.ndarray]:
             try:
                 block = sound.read(BLOCK, dtype="float64", always_2d=True)
             except (soundfile.LibsndfileError, OSError) as error:
-                raise _error(path, f"is damaged ({_reason(error)})") from None
+                raise AudioError(path, f"is damaged ({_reason(error)})") from None
             n_read += len(block)
             if n_read > limit:
-                raise _error(path, "is longer than an hour; cut it first")
+                raise AudioError(path, "is longer than an hour; cut it first")
             if not np.isfinite(block).all():
-                raise _error(path, "holds samples that are not finite numbers")
+                raise AudioError(path, "holds samples that are not finite numbers")
             if np.abs(block).max(initial=0) > MAX_AMPLITUDE:
-                raise _error(path, "holds floats far outside -1…1")
+                raise AudioError(path, "holds floats far outside -1…1")
             yield block
             if not len(block):
                 return
+
+
+def find_speech(signal: np.ndarray, *, sample_rate: int) -> tuple[list[Window], str | None]:
+    """The windows with speech in a recording, and why there are none: what the next two functions give, at once."""
+    stretches, reason, level = _analyse_speech(signal, sample_rate=sample_rate)
+    longest = RECORDING_SAMPLES * sample_rate // SAMPLE_RATE
+    if reason:
+        return [], reason
+    if len(signal) <= longest:
+        return [Window(0, signal)], None
+    pieces = [piece for stretch in stretches for piece in _cut(*stretch, longest, level, sample_rate)]
+    return [Window(start, signal[start:stop]) for start, stop in pieces], None
 
 
 def why_not_speech(signal: np.ndarray, *, sample_rate: int) -> str | None:
@@ -170,7 +243,7 @@ def why_not_speech(signal: np.ndarray, *, sample_rate: int) -> str | None:
     is what is not voiced, or steady: hiss, hum, tones, clicks, and whispering, in which there is no pitch either.
     Speech or a recording under 0.1 s is too short. Clipped: a tenth of the samples of speech are near their peak.
     """
-    return _find_speech(signal, sample_rate=sample_rate)[1]
+    return find_speech(signal, sample_rate=sample_rate)[1]
 
 
 def speech_windows(signal: np.ndarray, *, sample_rate: int) -> list[Window]:
@@ -180,14 +253,7 @@ def speech_windows(signal: np.ndarray, *, sample_rate: int) -> list[Window]:
     training. Else each stretch of speech between pauses is one, with 0.1 s around it; a longer stretch is cut where it
     is quietest between half a window and a whole one. Empty where `why_not_speech` has a reason. Windows are views.
     """
-    stretches, reason, level = _find_speech(signal, sample_rate=sample_rate)
-    longest = RECORDING_SAMPLES * sample_rate // SAMPLE_RATE
-    if reason:
-        return []
-    if len(signal) <= longest:
-        return [Window(0, signal)]
-    pieces = [piece for stretch in stretches for piece in _cut(*stretch, longest, level, sample_rate)]
-    return [Window(start, signal[start:stop]) for start, stop in pieces]
+    return find_speech(signal, sample_rate=sample_rate)[0]
 
 
 def _cut(start: int, stop: int, longest: int, level: np.ndarray, sample_rate: int) -> list[tuple[int, int]]:
@@ -203,7 +269,7 @@ def _cut(start: int, stop: int, longest: int, level: np.ndarray, sample_rate: in
     return [*pieces, (start, stop)]
 
 
-def _find_speech(signal: np.ndarray, *, sample_rate: int) -> tuple[list[tuple[int, int]], str | None, np.ndarray]:
+def _analyse_speech(signal: np.ndarray, *, sample_rate: int) -> tuple[list[tuple[int, int]], str | None, np.ndarray]:
     """Stretches of speech with their margins (first and last sample), why there are none, level of each frame (dB)."""
     if len(signal) < MIN_SPEECH * sample_rate:
         return [], "too short", np.empty(0)
@@ -303,8 +369,9 @@ def _is_tone(level: np.ndarray, pitch: np.ndarray) -> bool:
     return loudest - quietest < STEADY_LEVEL and highest / lowest < 1 + STEADY_PITCH
 
 
-def _error(path: Path, problem: str) -> AudioError:
-    return AudioError(f"{' '.join(str(path).splitlines())}: {problem}")
+def printable(path: Path | str) -> str:
+    """A path as one line that any terminal can show: line breaks, bytes that are no UTF-8 and the like as escapes."""
+    return "".join(sign if sign.isprintable() else ascii(sign)[1:-1] for sign in str(path))
 
 
 def _reason(error: Exception) -> str:

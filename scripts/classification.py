@@ -1,7 +1,8 @@
 """From a sound file of anyone's to an answer: female or male, how sure, or why there is no answer."""
 
 import functools
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,13 +10,16 @@ import numpy as np
 import onnxruntime
 from PIL import Image
 
-from audio import AudioError, read_signal, speech_windows, why_not_speech
+from audio import AudioError, find_speech, read_pieces
 from calibration import calibrated, log_odds, probability
 from config import GENDERS, RECORDING_SAMPLES, RESULTS, ROOT, SAMPLE_RATE
 from model_files import ModelError, checked_file, usable_card
 from views import VIEWS, View, shrink
 
 SHIPPED_MODEL = ROOT / "results" / "shipped" / "gender.safetensors"
+SILENCE = "silence"  # of find_speech's reasons the least telling
+FILES_A_WORKER = 50  # fewer are classified before another process has started
+BATCH = 16  # files a worker classifies before it reports back
 EXPLAINED_STAGES = {"resnet34": "layer2", "small": "third convolution"}  # 12 and 24 cells high in an image of 96 rows
 
 
@@ -58,20 +62,25 @@ def default_model() -> Path:
     raise ModelError("there is no trained model yet: run notebooks 01 to 03 (bash scripts/run.sh), or name one")
 
 
-def load_classifier(path: Path) -> Classifier:
+def load_classifier(path: Path, *, threads: int = 0) -> Classifier:
     """The model in a safetensors file with its JSON card beside it. Raises ModelError for anything else.
 
     Where the same network lies beside it as ONNX it runs by ONNX Runtime, which is there in a tenth of the time that
-    it takes to import torch.
+    it takes to import torch, on so many threads (0: as many as there are cores).
     """
     card = usable_card(path)
-    predict = _onnx_predictor(path.with_suffix(".onnx"), card) if ".onnx" in card["sha256"] else _torch_predictor(path)
+    if ".onnx" in card["sha256"]:
+        predict = _onnx_predictor(path.with_suffix(".onnx"), card, threads)
+    else:
+        predict = _torch_predictor(path)
     return Classifier(path, card, VIEWS[card["view"]], predict)
 
 
-def _onnx_predictor(path: Path, card: dict) -> Callable[[np.ndarray], np.ndarray]:
+def _onnx_predictor(path: Path, card: dict, threads: int) -> Callable[[np.ndarray], np.ndarray]:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
     try:
-        session = onnxruntime.InferenceSession(checked_file(path, card), providers=["CPUExecutionProvider"])
+        session = onnxruntime.InferenceSession(checked_file(path, card), options, providers=["CPUExecutionProvider"])
         (source,) = session.get_inputs()
     except ModelError:
         raise
@@ -95,27 +104,52 @@ def _torch_predictor(path: Path) -> Callable[[np.ndarray], np.ndarray]:
     return functools.partial(networks.predict, network, normalisation=card["normalisation"])
 
 
-def window_images(classifier: Classifier, signal: np.ndarray) -> np.ndarray:
-    """Images of the windows with speech as the network takes them, uint8 (windows, height, width) of its own size.
+def window_images(classifier: Classifier, signal: np.ndarray) -> tuple[np.ndarray, str | None]:
+    """Images of the windows with speech, uint8 (windows, height, width) of the network's size, and why there are none.
 
     signal: on the int16 scale at 48 kHz, shape (samples,). Each window is padded with equally many zeros on both sides.
     """
     size = tuple(classifier.card["image_size"])
+    windows, reason = find_speech(signal, sample_rate=SAMPLE_RATE)
     images = []
-    for window in speech_windows(signal, sample_rate=SAMPLE_RATE):
+    for window in windows:
         missing = max(RECORDING_SAMPLES - len(window.signal), 0)
         image = classifier.view.image(window.signal, front=missing // 2)
         images.append(shrink(Image.fromarray(image).convert("L"), size))
-    return np.array(images, np.uint8).reshape(-1, *size)
+    return np.array(images, np.uint8).reshape(-1, *size), reason
+
+
+def classify_recordings(classifier: Classifier, paths: list[Path]) -> Iterator[Answer]:
+    """The answers for some sound files, in their order; many files keep all processors busy."""
+    workers = min(os.cpu_count() or 1, len(paths) // FILES_A_WORKER)
+    if workers < 2:
+        yield from (classify_recording(classifier, path) for path in paths)
+        return
+    from joblib import Parallel, delayed  # here, because few files need it
+
+    batches = [paths[start : start + BATCH] for start in range(0, len(paths), BATCH)]
+    work = Parallel(n_jobs=workers, return_as="generator")(
+        delayed(_classify_batch)(classifier.path, batch) for batch in batches
+    )
+    for answers in work:
+        yield from answers
+
+
+def _classify_batch(model: Path, paths: list[Path]) -> list[Answer]:
+    return [classify_recording(_classifier_of_worker(model), path) for path in paths]
+
+
+@functools.lru_cache(maxsize=1)
+def _classifier_of_worker(path: Path) -> Classifier:
+    return load_classifier(path, threads=1)
 
 
 def classify_recording(classifier: Classifier, path: Path) -> Answer:
     """The answer for one sound file: see `classify_signal`; a file that cannot be read is an answer too."""
     try:
-        signal = read_signal(path)
+        return _classify(classifier, read_pieces(path), file=str(path))
     except AudioError as error:
-        return Answer(str(path), None, None, None, None, 0, str(error).removeprefix(f"{path}: "))
-    return classify_signal(classifier, signal, file=str(path))
+        return Answer(str(path), None, None, None, None, 0, error.problem)
 
 
 def classify_signal(classifier: Classifier, signal: np.ndarray, *, file: str) -> Answer:
@@ -123,14 +157,25 @@ def classify_signal(classifier: Classifier, signal: np.ndarray, *, file: str) ->
 
     The windows' log-odds are averaged: each has the same say, a sure one a louder.
     """
-    seconds = round(len(signal) / SAMPLE_RATE, 3)
-    reason = why_not_speech(signal, sample_rate=SAMPLE_RATE)
-    images = window_images(classifier, signal)
-    if reason or not len(images):
-        return Answer(file, None, None, None, seconds, 0, reason or "no speech was found")
-    p_female = combine(classify_images(classifier, images))
+    return _classify(classifier, [signal], file=file)
+
+
+def _classify(classifier: Classifier, pieces: Iterable[np.ndarray], *, file: str) -> Answer:
+    """The answer for a recording in pieces: what is said of all windows in those that hold speech."""
+    n_samples, found, reasons = 0, [], []
+    for piece in pieces:
+        n_samples += len(piece)
+        images, reason = window_images(classifier, piece)
+        if reason:
+            reasons.append(reason)
+        else:
+            found.append(classify_images(classifier, images))
+    seconds = round(n_samples / SAMPLE_RATE, 3)
+    if not found:
+        return Answer(file, None, None, None, seconds, 0, next((why for why in reasons if why != SILENCE), SILENCE))
+    p_female = combine(np.concatenate(found))
     gender = "female" if p_female >= 0.5 else "male"
-    return Answer(file, gender, p_female, 1 - p_female, seconds, len(images), None)
+    return Answer(file, gender, p_female, 1 - p_female, seconds, sum(map(len, found)), None)
 
 
 def classify_images(classifier: Classifier, images: np.ndarray) -> np.ndarray:

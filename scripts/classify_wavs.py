@@ -10,6 +10,7 @@ Exit status: 0 when every file was answered, 1 when some were not, 2 for wrong u
 
 import argparse
 import json
+import os
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -39,8 +40,9 @@ def main(arguments: list[str] | None = None) -> int:
     if not files:
         parser.error("there is no sound file in what was named")
 
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # its threads cost more than they gain in products this small
     # Imported late, so that wrong usage is answered at once.
-    from classification import classify_recording, default_model, load_classifier
+    from classification import classify_recordings, default_model, load_classifier
     from model_files import ModelError
 
     try:
@@ -49,8 +51,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(error, file=sys.stderr)
         return 1
     answers = []
-    for path in files:
-        answer = classify_recording(classifier, path)
+    for path, answer in zip(files, classify_recordings(classifier, files)):
         answers.append(answer)
         print(json.dumps(asdict(answer)) if options.json else _table_row(answer), flush=True)
         if options.images and answer.gender:
@@ -67,7 +68,9 @@ def _file_name(path: Path, files: list[Path]) -> str:
 
 
 def _table_row(answer) -> str:
-    name = " ".join(answer.file.split())
+    from audio import printable
+
+    name = printable(answer.file)
     if answer.gender is None:
         return f"{name}: no answer, {answer.reason}"
     seconds = f"{answer.seconds:.1f} s, {answer.windows} window{'s' if answer.windows > 1 else ''}"

@@ -16,8 +16,8 @@ from pathlib import Path
 import pandas as pd
 
 import config
-from audio import AudioError, read_header
-from caching import cached_json, digest
+from audio import VERSION, AudioError, printable, read_header
+from caching import cached_json, digest, file_digest
 from config import GENDERS
 from demo_corpus import make_demo_corpus
 
@@ -26,7 +26,8 @@ AUDIOMNIST_FEMALE = frozenset("12 26 28 36 43 47 52 56 57 58 59 60".split())
 AUDIOMNIST_SPEAKERS = tuple(f"{number:02}" for number in range(1, 61))
 AUDIOMNIST_REPETITIONS = 50
 PLAUSIBLE_AGES = (3, 110)  # years
-RECORDING_NAME = re.compile(r"(?P<digit>\d)_(?P<speaker>.+)_(?P<repetition>\d+)\.wav", re.ASCII)
+# A speaker's key is the name of a folder: nothing that leads elsewhere.
+RECORDING_NAME = re.compile(r"(?P<digit>\d)_(?P<speaker>[^./\\:][^/\\:]*)_(?P<repetition>\d+)\.wav", re.ASCII)
 
 
 class CorpusError(ValueError):
@@ -53,6 +54,11 @@ class Corpus:
     def images(self) -> Path:
         folder = config.MFC_DATASET / self.name
         return folder if self.view == "mfc" else folder / self.view
+
+    @property
+    def skipped(self) -> Path:
+        """Where it is told which recordings could not be read and have no image of others' either: {path: reason}."""
+        return self.images / "skipped.json"
 
     @property
     def results(self) -> Path:
@@ -169,8 +175,8 @@ def load_recordings(corpus: Corpus) -> pd.DataFrame:
     """One row a recording, in the order of its path as a string.
 
     Columns: path ('59/5_59_22.wav'), speaker, gender, digit, repetition, here; and read from the WAV headers (cached)
-    samples, sample_rate (Hz), encoding and problem (why a file cannot be read), all missing where there is no WAV.
-    For AudioMNIST the table has all 30,000 rows, however many WAVs are there.
+    samples, sample_rate (Hz), encoding and problem (why a file cannot be read), all missing where there is no WAV;
+    stamp stands for the content of a WAV. For AudioMNIST the table has all 30,000 rows, however many WAVs are there.
     Raises CorpusError for a WAV whose name does not parse or whose speaker is not in the metadata.
     """
     genders = load_speakers(corpus)["gender"]
@@ -185,7 +191,8 @@ def load_recordings(corpus: Corpus) -> pd.DataFrame:
         ]
         unknown = sorted(set(found) - set(paths))
         if unknown:
-            raise CorpusError(f"{corpus.folder / unknown[0]}: not a recording of AudioMNIST; move it elsewhere")
+            path = printable(corpus.folder / unknown[0])
+            raise CorpusError(f"{path}: not a recording of AudioMNIST; move it elsewhere")
     else:
         paths = list(found)
         if not paths:
@@ -198,7 +205,7 @@ def load_recordings(corpus: Corpus) -> pd.DataFrame:
     table["here"] = table["path"].isin(found)
     headers = cached_json(
         corpus.results / "recordings.json",
-        {"listing": digest(found)},
+        {"listing": digest(found), "reader": VERSION},
         lambda: _read_headers(corpus.folder, sorted(found)),
     )
     headers = pd.DataFrame.from_dict(headers, orient="index", columns=["samples", "sample_rate", "encoding", "problem"])
@@ -216,8 +223,9 @@ def recordings_from_paths(paths: list[str], folder: Path) -> pd.DataFrame:
     for path in paths:
         speaker, _, name = path.partition("/")
         match = RECORDING_NAME.fullmatch(name)
-        if not match or match["speaker"] != speaker:
-            raise CorpusError(f"{folder / path}: name is not <digit>_{speaker}_<repetition>.wav; rename or remove it")
+        if not match or match["speaker"] != speaker or not path.isprintable():
+            expected = f"<digit>_{printable(speaker)}_<repetition>.wav"
+            raise CorpusError(f"{printable(folder / path)}: name is not {expected}; rename or remove it")
         rows.append((path, speaker, int(match["digit"]), int(match["repetition"])))
     return pd.DataFrame(rows, columns=["path", "speaker", "digit", "repetition"])
 
@@ -243,16 +251,29 @@ def _check_is_audiomnist(corpus: Corpus, genders: pd.Series) -> None:
         raise CorpusError(f"{corpus.folder / METADATA}: these are not AudioMNIST's 60 speakers; rename the folder")
 
 
-def _list_wavs(folder: Path) -> dict[str, str]:
-    """Path relative to the corpus → stamp (size and time of last change), for every WAV of every speaker's folder."""
+def _list_wavs(folder: Path) -> dict[str, str | None]:
+    """Path relative to the corpus → stamp, for every WAV of every speaker's folder.
+
+    A stamp stands for the content (30,000 recordings are read in 2 s); None where it cannot be read. Size and time of
+    the last change would be quicker, but they do not change with everything that changes a file, and do with a copy.
+    """
     wavs = {}
-    for speaker in sorted(entry for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith(".")):
-        with os.scandir(speaker) as entries:
-            for entry in entries:
-                if entry.name.lower().endswith(".wav") and not entry.name.startswith("."):
-                    stat = entry.stat(follow_symlinks=True) if entry.is_file() else entry.stat(follow_symlinks=False)
-                    wavs[f"{speaker.name}/{entry.name}"] = f"{stat.st_size}-{stat.st_mtime_ns}"
+    try:
+        for speaker in (entry for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith(".")):
+            with os.scandir(speaker) as entries:
+                for entry in entries:
+                    if entry.name.lower().endswith(".wav") and not entry.name.startswith("."):
+                        wavs[f"{speaker.name}/{entry.name}"] = _stamp(Path(entry)) if entry.is_file() else None
+    except OSError as error:
+        raise CorpusError(f"{printable(error.filename)}: cannot be read ({error.strerror})") from None
     return dict(sorted(wavs.items()))
+
+
+def _stamp(path: Path) -> str | None:
+    try:
+        return file_digest(path)
+    except OSError:
+        return None  # read_header says why
 
 
 def _read_headers(folder: Path, paths: list[str]) -> dict[str, list]:
@@ -261,5 +282,5 @@ def _read_headers(folder: Path, paths: list[str]) -> dict[str, list]:
         try:
             headers[path] = [*read_header(folder / path), None]
         except AudioError as error:
-            headers[path] = [None, None, None, str(error).removeprefix(f"{folder / path}: ")]
+            headers[path] = [None, None, None, error.problem]
     return headers

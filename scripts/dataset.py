@@ -4,6 +4,8 @@ An MFC JPEG has 224 × 224 pixels but carries only the 12 × 98 numbers it was m
 them once, to a size that still holds those numbers, makes each epoch many times faster and loses nothing measurable.
 """
 
+import importlib.metadata
+import json
 import os
 from pathlib import Path
 
@@ -16,21 +18,24 @@ from fastai.torch_core import TensorImageBW
 from fastai.vision.core import TensorImage
 from fasttransform import DisplayedTransform
 from joblib import Parallel, delayed
-from PIL import Image, UnidentifiedImageError
 from tqdm.auto import tqdm
 
-from caching import cached_array, digest
+from audio import printable
+from caching import cached_array, digest, file_digest
 from config import GENDERS
 from corpus import Corpus, CorpusError
+from generation import open_jpeg
 from views import shrink
 
+VERSION = 1  # part of the key of the decoded images: raise it when a change here changes them
 BATCH = 500  # images a worker decodes before it reports back
 
 
 def available_images(corpus: Corpus, table: pd.DataFrame) -> pd.DataFrame:
     """The rows of the images table (see generation.load_maps) whose JPEG is there, with its size and time as `stamp`.
 
-    Raises CorpusError where there is none at all.
+    Raises CorpusError where there is none at all, or where more of the recordings that are here are lost, because they
+    could not be read or have no image, than the environment variable ACCEPT_LOST (a number, 0 by default) accepts.
     """
     present = {}
     if corpus.images.is_dir():
@@ -41,7 +46,30 @@ def available_images(corpus: Corpus, table: pd.DataFrame) -> pd.DataFrame:
     stamps = table["image"].map(present)
     if stamps.isna().all():
         raise CorpusError(f"{corpus.images}: no MFC JPEGs in it; run notebook 02_generate_mfc first")
-    return table.assign(stamp=stamps).dropna(subset="stamp").reset_index(drop=True)
+    unreadable = table["path"].isin(_unreadable(corpus))
+    lost = unreadable | stamps.isna() & table["path"].map(lambda path: (corpus.folder / path).exists())
+    if lost.sum() > _accepted():
+        raise CorpusError(
+            f"{corpus.images}: {lost.sum()} recordings have no image ({corpus.skipped.name} says which of them cannot "
+            f"be read); repair or remove them and run notebook 02_generate_mfc again, or ACCEPT_LOST={lost.sum()}"
+        )
+    return table.assign(stamp=stamps)[stamps.notna() & ~unreadable].reset_index(drop=True)
+
+
+def _unreadable(corpus: Corpus) -> list[str]:
+    if not corpus.skipped.exists():
+        return []
+    try:
+        return list(json.loads(corpus.skipped.read_text(encoding="utf-8")).keys())
+    except (OSError, ValueError, AttributeError):
+        raise CorpusError(f"{corpus.skipped}: not a list of recordings; run notebook 02_generate_mfc again") from None
+
+
+def _accepted() -> int:
+    accepted = os.environ.get("ACCEPT_LOST", "0")
+    if not accepted.isdecimal():
+        raise CorpusError(f"ACCEPT_LOST={printable(accepted)}: should be a number of recordings")
+    return int(accepted)
 
 
 def load_images(corpus: Corpus, table: pd.DataFrame, *, size: tuple[int, int]) -> np.ndarray:
@@ -50,9 +78,14 @@ def load_images(corpus: Corpus, table: pd.DataFrame, *, size: tuple[int, int]) -
     Decoded in parallel and kept in results/ for the next time. Raises CorpusError for a JPEG that cannot be decoded.
     """
     height, width = size
+    names = table["image"].tolist()
+    try:
+        contents = [file_digest(corpus.images / name) for name in names]  # of 30,000 images in a second
+    except OSError as error:
+        raise CorpusError(f"{error.filename}: cannot be read ({error.strerror})") from None
+    key = digest(names, contents, size, VERSION, importlib.metadata.version("pillow"))
     path = corpus.results / f"{corpus.view}_{height}x{width}.npy"
-    key = digest(table[["image", "stamp"]].to_numpy().tolist(), size)
-    return cached_array(path, key, lambda: decode_images(corpus, table["image"].tolist(), size=size))
+    return cached_array(path, key, lambda: decode_images(corpus, names, size=size))
 
 
 def decode_images(corpus: Corpus, names: list[str], *, size: tuple[int, int]) -> np.ndarray:
@@ -70,15 +103,7 @@ def decode_images(corpus: Corpus, names: list[str], *, size: tuple[int, int]) ->
 
 
 def _decode_batch(folder: Path, names: list[str], size: tuple[int, int]) -> np.ndarray:
-    return np.stack([shrink(_open_jpeg(folder / name), size) for name in names])
-
-
-def _open_jpeg(path: Path) -> Image.Image:
-    try:
-        with Image.open(path, formats=["JPEG"]) as image:
-            return image.convert("L")
-    except (OSError, UnidentifiedImageError):
-        raise CorpusError(f"{path}: not a whole JPEG; delete it and run notebook 02_generate_mfc again") from None
+    return np.stack([shrink(open_jpeg(folder / name), size) for name in names])
 
 
 class TimeShift(DisplayedTransform):

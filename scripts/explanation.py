@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
-from audio import read_signal
+from audio import read_pieces
 from caching import replacing
 from classification import Answer, Classifier, explain, window_images
 from figures import draw_grad_cam, draw_image
@@ -14,8 +14,9 @@ MOST_WINDOWS = 6  # that are drawn of a long recording
 
 
 def draw_answer(classifier: Classifier, answer: Answer, path: Path) -> None:
-    """Writes a PNG: the images of the recording's windows (the first six), and below each its Grad-CAM over it."""
-    images = window_images(classifier, read_signal(Path(answer.file)))[:MOST_WINDOWS]
+    """Writes a PNG: the images of the recording's windows (six at most), and below each its Grad-CAM over it."""
+    found = (window_images(classifier, piece)[0] for piece in read_pieces(Path(answer.file)))
+    images = next(images for images in found if len(images))[:MOST_WINDOWS]
     figure = answer_figure(images, explain(classifier, images), view=classifier.card["view"])
     figure.suptitle(f"{answer.gender}: female {answer.p_female:.1%}, male {answer.p_male:.1%}", fontsize=11)
     with replacing(path) as partial:

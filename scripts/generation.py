@@ -1,28 +1,50 @@
+#!/usr/bin/env python3
 """From a corpus's recordings to its JPEGs in a view, with the maps that say which image came from which recording.
 
-Resumable: an image that is there and was made from the same recording, padding and parameters is kept, and so is
-an image that this module did not make (the study's published ones, copied into place).
+    python scripts/generation.py [--view VIEW]
+
+Resumable: an image that is there and was made from the same recording, padding, parameters and versions is kept, and
+so is an image that this module did not make (the study's published ones, copied into place). Exit status: 0 when every
+recording has its image, 1 when some could not be read.
+
+What was made is told in a journal among the images: lines of [image, key of what it was made from, digest of it],
+each written before its image. So, whenever a run is killed, an image that the journal does not know is not ours.
 """
 
+import argparse
+import importlib.metadata
 import json
 import os
+import sys
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from joblib import Parallel, delayed
+from PIL import Image
 from tqdm.auto import tqdm
 
 import mfc
-from audio import AudioError, read_signal
-from caching import digest, recompute, write_atomically, write_json
-from config import SAMPLE_RATE
-from corpus import GENDERS, Corpus, CorpusError, recordings_from_paths
+from audio import VERSION, AudioError, printable, read_signal
+from caching import (
+    append,
+    content_digest,
+    digest,
+    file_digest,
+    recompute,
+    remove_abandoned,
+    write_atomically,
+    write_json,
+)
+from config import GENDERS, SAMPLE_RATE
+from corpus import Corpus, CorpusError, load_recordings, recordings_from_paths, resolve_corpus
 from views import VIEWS, encode_jpeg
 
 ORDER_SEED = 25  # the study's: shuffles the male recordings, then the female ones
 PADDING_SEEDS = {"male": 1, "female": 2}  # the study's
 BATCH = 16  # images a worker makes before it reports back
+JOURNAL = "made.jsonl"
+PACKAGES = ("librosa", "numpy", "pillow", "scikit-image", "scipy", "soundfile", "soxr")  # that images depend on
 
 
 def map_images(recordings: pd.DataFrame) -> dict[str, dict[str, str]]:
@@ -73,6 +95,7 @@ def plan_images(maps: dict[str, dict[str, str]], recordings: pd.DataFrame, view:
     are missing it is drawn over those that are here, so only a complete clone gives the study's own images.
     """
     by_path = recordings.set_index("path")
+    made_by = [VIEWS[view].parameters, VIEWS[view].jpeg_quality, VERSION, *map(importlib.metadata.version, PACKAGES)]
     rows = []
     for gender, images in maps.items():
         usable = {image: path for image, path in images.items() if pd.notna(by_path.at[path, "samples"])}
@@ -82,47 +105,42 @@ def plan_images(maps: dict[str, dict[str, str]], recordings: pd.DataFrame, view:
         ]
         fronts = mfc.draw_front_padding(lengths, seed=PADDING_SEEDS[gender])
         for (image, path), front in zip(usable.items(), fronts):
-            rows.append(
-                (
-                    image,
-                    path,
-                    front,
-                    digest(path, by_path.at[path, "stamp"], front, VIEWS[view].parameters, VIEWS[view].jpeg_quality),
-                )
-            )
+            rows.append((image, path, front, digest(path, by_path.at[path, "stamp"], front, made_by)))
     return pd.DataFrame(rows, columns=["image", "path", "front", "key"])
 
 
 def generate_images(corpus: Corpus, recordings: pd.DataFrame, *, n_jobs: int | None = None) -> dict:
-    """Writes the corpus's maps and every JPEG of its view that is missing or out of date, in parallel.
+    """Writes the corpus's maps and every JPEG of its view that is missing, out of date or torn, in parallel.
 
     Returns counts of images `made` and `kept`, `missing` (neither WAV nor image there), and `skipped`: path → reason
-    of every recording that could not be read.
+    of every recording that could not be read. Images that were changed by others after they were made are kept, and
+    said. Raises OSError where an image cannot be written.
     """
     maps = map_images(recordings)
     write_maps(corpus, maps)
     plan = plan_images(maps, recordings, corpus.view)
     corpus.images.mkdir(parents=True, exist_ok=True)
-    made_from = _read_manifest(corpus)
-    present = {entry.name for entry in os.scandir(corpus.images)}
-
-    def is_current(image: str, key: str) -> bool:
-        return image in present and (image not in made_from or (made_from[image] == key and not recompute()))
-
-    is_kept = np.array([is_current(image, key) for image, key in zip(plan["image"], plan["key"])], dtype=bool)
-    kept, todo = plan[is_kept], plan[~is_kept]
-    if len(todo):
-        # An outdated image goes before the manifest promises its successor, and the manifest is written before the
-        # first image: whatever moment a run is stopped at, no old image is later taken for a new one.
-        for image in todo["image"]:
-            (corpus.images / image).unlink(missing_ok=True)
-        own = kept[kept["image"].isin(made_from)]
-        write_json(
-            corpus.images / "manifest.json", dict(zip([*own["image"], *todo["image"]], [*own["key"], *todo["key"]]))
-        )
+    remove_abandoned(corpus.images)
+    journal = _read_journal(corpus)
+    states = pd.Series(
+        [_state_of(corpus.images / image, key, journal.get(image)) for image, key in zip(plan["image"], plan["key"])],
+        index=plan.index,
+    )
+    changed = plan.loc[states == "changed", "image"].tolist()
+    if changed:
+        names = ", ".join(changed[:3]) + (", …" if len(changed) > 3 else "")
+        print(f"{len(changed)} images are not as they were made here, and are kept; delete them if in doubt: {names}")
+    todo = plan[states == "to be made"]
     unreadable = recordings[recordings["problem"].notna()]
     skipped = dict(zip(unreadable["path"], unreadable["problem"]))
     skipped |= _make_images(corpus, todo, n_jobs or os.cpu_count())
+    image_of = {path: image for images in maps.values() for image, path in images.items()}
+    by_others = {image for image in os.listdir(corpus.images) if image not in journal}
+    lost = {path: reason for path, reason in skipped.items() if image_of[path] not in by_others}
+    if lost:
+        write_json(corpus.skipped, lost)
+    else:
+        corpus.skipped.unlink(missing_ok=True)
     made = int((~todo["path"].isin(skipped)).sum())
     n_present = sum((corpus.images / image).exists() for images in maps.values() for image in images)
     return {
@@ -133,39 +151,108 @@ def generate_images(corpus: Corpus, recordings: pd.DataFrame, *, n_jobs: int | N
     }
 
 
+def _state_of(path: Path, key: str, made: dict[str, str] | None) -> str:
+    """'to be made', or what is left alone: 'current', or 'changed' by others after it was made.
+
+    made: digest of each content that this module has given the image → key of what it was made from; None: none.
+    """
+    if not path.exists():
+        return "to be made"
+    if made is None:
+        return "current"  # by others, who gave it this name
+    content = file_digest(path)
+    if content in made:
+        return "current" if made[content] == key and not recompute() else "to be made"
+    return "changed" if is_whole_jpeg(path) else "to be made"
+
+
+def is_whole_jpeg(path: Path) -> bool:
+    try:
+        open_jpeg(path)
+    except CorpusError:
+        return False
+    return True
+
+
+def open_jpeg(path: Path) -> Image.Image:
+    """The grey levels of a JPEG, decoded. Raises CorpusError for anything else."""
+    try:
+        with Image.open(path, formats=["JPEG"]) as image:
+            return image.convert("L")
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
+        raise CorpusError(f"{path}: not a whole JPEG; delete it and run notebook 02_generate_mfc again") from None
+
+
 def _make_images(corpus: Corpus, todo: pd.DataFrame, n_jobs: int) -> dict[str, str]:
     jobs = list(zip(todo["path"], todo["image"], todo["front"]))
     batches = [jobs[start : start + BATCH] for start in range(0, len(jobs), BATCH)]
-    skipped = {}
+    keys, skipped = dict(zip(todo["image"], todo["key"])), {}
     work = Parallel(n_jobs=min(n_jobs, max(len(batches), 1)), return_as="generator_unordered")(
-        delayed(_make_batch)(corpus.view, corpus.folder, corpus.images, batch) for batch in batches
+        delayed(_make_batch)(corpus.view, corpus.folder, batch) for batch in batches
     )
     with tqdm(
         total=len(jobs), desc=f"JPEGs, view {corpus.view}", unit="image", leave=False, disable=not jobs
     ) as progress:
-        for batch_skipped, size in work:
+        for jpegs, batch_skipped in work:
+            _write_images(corpus, jpegs, keys)
             skipped |= batch_skipped
-            progress.update(size)
+            progress.update(len(jpegs) + len(batch_skipped))
     return skipped
 
 
 def _make_batch(
-    view_name: str, recordings: Path, images: Path, batch: list[tuple[str, str, int]]
-) -> tuple[dict[str, str], int]:
-    view, skipped = VIEWS[view_name], {}
+    view_name: str, recordings: Path, batch: list[tuple[str, str, int]]
+) -> tuple[dict[str, bytes], dict[str, str]]:
+    """Image → JPEG, and path → reason of the recordings that could not be read."""
+    view, jpegs, skipped = VIEWS[view_name], {}, {}
     for path, image, front in batch:
         try:
             signal = read_signal(recordings / path)
         except AudioError as error:
-            skipped[path] = str(error).removeprefix(f"{recordings / path}: ")
+            skipped[path] = error.problem
             continue
-        jpeg = encode_jpeg(view.image(signal, front=front), quality=view.jpeg_quality)
-        write_atomically(images / image, jpeg)
-    return skipped, len(batch)
+        jpegs[image] = encode_jpeg(view.image(signal, front=front), quality=view.jpeg_quality)
+    return jpegs, skipped
 
 
-def _read_manifest(corpus: Corpus) -> dict[str, str]:
+def _write_images(corpus: Corpus, jpegs: dict[str, bytes], keys: dict[str, str]) -> None:
+    """First the journal's lines, then the images; one that comes out as it was is not touched, and keeps its time."""
+    lines = [json.dumps([image, keys[image], content_digest(jpeg)]) for image, jpeg in jpegs.items()]
+    append(corpus.images / JOURNAL, "\n" + "\n".join(lines) + "\n")  # the first one ends a line torn by a kill
+    for image, jpeg in jpegs.items():
+        path = corpus.images / image
+        if not path.exists() or path.read_bytes() != jpeg:
+            write_atomically(path, jpeg)
+
+
+def _read_journal(corpus: Corpus) -> dict[str, dict[str, str]]:
+    """Image → digest of each content that it was given → key of what that was made from (last)."""
+    made = {}
+    path = corpus.images / JOURNAL
+    for line in path.read_bytes().splitlines() if path.exists() else []:
+        try:
+            image, key, content = json.loads(line)
+            made.setdefault(image, {})[content] = key
+        except (ValueError, TypeError):  # empty, or torn
+            continue
+    return made
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--view", choices=list(VIEWS), default="mfc")
+    options = parser.parse_args()
     try:
-        return json.loads((corpus.images / "manifest.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
+        corpus = resolve_corpus().seen_as(options.view)
+        report = generate_images(corpus, load_recordings(corpus))
+    except (CorpusError, OSError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    print(f"{corpus.title}, view {corpus.view}: {report['made']:,} images made, {report['kept']:,} kept")
+    for path, reason in report["skipped"].items():
+        print(f"{printable(corpus.folder / path)}: skipped, {reason}", file=sys.stderr)
+    return int(bool(report["skipped"]))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -48,20 +48,22 @@ def band_frequencies() -> np.ndarray:
 
 @functools.cache
 def _band_weights() -> np.ndarray:
-    """Triangular bands that reach to their neighbours' centres, each of sum 1; shape (N_FFT / 2 + 1, 96)."""
+    """Triangular bands that reach to their neighbours' centres, each of sum 1; shape (bins, 96), up to the last bin."""
     step = (FREQUENCIES[1] / FREQUENCIES[0]) ** (1 / (N_BANDS - 1))
     edges = FREQUENCIES[0] * step ** np.arange(-1, N_BANDS + 1)
     frequency = np.fft.rfftfreq(N_FFT, 1 / WORKING_RATE)[:, np.newaxis]
     low, centre, high = edges[:-2], edges[1:-1], edges[2:]
     triangles = np.minimum((frequency - low) / (centre - low), (high - frequency) / (high - centre)).clip(min=0)
-    return triangles / triangles.sum(axis=0)
+    n_bins = np.flatnonzero(triangles.any(axis=1))[-1] + 1
+    return (triangles / triangles.sum(axis=0))[:n_bins]
 
 
 def band_powers(signal: np.ndarray) -> np.ndarray:
     """Power in each band and frame, shape (96, 30), low bands first. signal: one second at 16 kHz, shape (15999,)."""
     frames = np.lib.stride_tricks.sliding_window_view(signal, WINDOW_LENGTH)[::HOP_LENGTH]
-    spectra = np.fft.rfft(frames * np.hanning(WINDOW_LENGTH + 1)[:-1], N_FFT)
-    return (np.abs(spectra) ** 2 @ _band_weights()).T
+    weights = _band_weights()
+    spectra = np.fft.rfft(frames * np.hanning(WINDOW_LENGTH + 1)[:-1], N_FFT)[:, : len(weights)]
+    return ((spectra.real**2 + spectra.imag**2) @ weights).T
 
 
 def to_image(powers: np.ndarray) -> np.ndarray:

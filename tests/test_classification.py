@@ -14,7 +14,7 @@ from safetensors.torch import save
 
 import classify_wavs
 from audio import read_signal
-from classification import combine, load_classifier, window_images
+from classification import classify_recording, classify_recordings, combine, load_classifier, window_images
 from config import RECORDING_SAMPLES, ROOT
 from model_files import ModelError, write_model
 from networks import Recipe, load_network, make_network, save_network, to_onnx
@@ -112,7 +112,8 @@ def test_the_scale_of_the_file_does_not_change_the_answer(model, wav, capsys, tm
 def test_a_word_is_an_image_of_the_view_and_size_in_the_card(network, wav, tmp_path, view, size):
     path = other_model(network, tmp_path, view=view, image_size=size)
     signal = read_signal(wav)
-    images = window_images(load_classifier(path), signal)
+    images, reason = window_images(load_classifier(path), signal)
+    assert reason is None
     assert images.shape == (1, *size) and images.dtype == np.uint8 and images.any()
     assert len(signal) < RECORDING_SAMPLES and not images[0, :, 0].any(), "it begins with padding"
 
@@ -123,6 +124,15 @@ def test_probabilities_go_through_the_calibration_in_the_card(network, model, wa
     _, (calibrated,) = answers(capsys, wav, "--json", "--model", path)
     odds = np.log(raw["p_female"] / raw["p_male"])
     assert np.log(calibrated["p_female"] / calibrated["p_male"]) == pytest.approx(0.5 * odds + 1, abs=1e-4)
+
+
+def test_many_files_are_answered_in_their_order_as_one_by_one(network, wav, tmp_path, monkeypatch):
+    path = tmp_path / "gender.safetensors"
+    save_network(network, CARD, path, onnx=to_onnx(network, RECIPE.image_size))
+    monkeypatch.setattr("classification.FILES_A_WORKER", 3)
+    paths = [*sorted(wav.parent.glob("*.wav")), tmp_path / "none.wav", *sorted(wav.parent.glob("*.wav"))]
+    classifier = load_classifier(path)
+    assert list(classify_recordings(classifier, paths)) == [classify_recording(classifier, path) for path in paths]
 
 
 def test_images_are_written_for_answered_files_only(model, wav, tmp_path, capsys):

@@ -1,0 +1,282 @@
+"""Caches cannot lie: where what they were made from changes, or they do, they are made anew, and nothing else is."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import soundfile
+from PIL import Image
+
+import corpus as corpora
+import generation
+from caching import cached_array, cached_json
+from config import ROOT
+from corpus import METADATA, CorpusError, load_recordings
+from dataset import available_images, load_images
+from generation import generate_images, load_maps
+
+SIZE = (12, 98)
+
+
+def times(corpus) -> dict[str, int]:
+    return {path.name: path.stat().st_mtime_ns for path in corpus.images.glob("*.jpg")}
+
+
+def changed(before: dict, after: dict) -> set:
+    return {name for name in before.keys() | after.keys() if before.get(name) != after.get(name)}
+
+
+def generate(corpus) -> dict:
+    return generate_images(corpus, load_recordings(corpus), n_jobs=1)
+
+
+def decoded(corpus) -> np.ndarray:
+    return load_images(corpus, available_images(corpus, load_maps(corpus)), size=SIZE)
+
+
+def flip_bit(path, place: int) -> None:
+    """Changes a file in its middle, but neither its size nor its times."""
+    content, stat = bytearray(path.read_bytes()), path.stat()
+    content[place] ^= 1
+    path.write_bytes(content)
+    os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+
+
+@pytest.fixture
+def made(buzz_corpus):
+    """The buzz corpus with its images, and their names by recording."""
+    generate(buzz_corpus)
+    return buzz_corpus, load_maps(buzz_corpus).set_index("path")["image"]
+
+
+# --- what images are made from
+
+
+def test_a_wav_changed_in_one_bit_under_its_old_size_and_time_is_made_again_and_nothing_else(made):
+    corpus, image_of = made
+    before = times(corpus)
+    wav = corpus.folder / "02" / "1_02_0.wav"
+    sound, rate = soundfile.read(wav, dtype="int16")
+    flip_bit(wav, 44 + 2 * int(np.abs(sound).argmax()) + 1)
+    assert generate(corpus)["made"] == 1
+    assert changed(before, times(corpus)) == {image_of["02/1_02_0.wav"]}
+
+
+def test_a_wav_that_is_only_copied_changes_nothing(made, capsys):
+    corpus, _ = made
+    before = times(corpus)
+    os.utime(corpus.folder / "02" / "1_02_0.wav", (0, 0))
+    capsys.readouterr()
+    assert generate(corpus)["made"] == 0 and times(corpus) == before
+    assert "From the cache" in capsys.readouterr().out
+
+
+def test_another_constant_makes_the_views_images_again_and_no_other_views(buzz_corpus, tmp_path):
+    workspace, views = tmp_path / "workspace", ("mfc", "harmonic")
+    scripts = shutil.copytree(ROOT / "scripts", tmp_path / "project" / "scripts")
+
+    def run(view: str) -> str:
+        ran = subprocess.run(
+            [sys.executable, scripts / "generation.py", "--view", view],
+            env=os.environ | {"WORKSPACE": str(workspace), "CORPUS": str(buzz_corpus.folder)},
+            capture_output=True,
+            text=True,
+            timeout=600,
+        )
+        assert ran.returncode == 0, ran.stderr
+        return ran.stdout.splitlines()[-1]
+
+    assert [run(view).endswith("24 images made, 0 kept") for view in views] == [True, True]
+    source = (scripts / "mfc.py").read_text(encoding="utf-8")
+    assert "N_MELS = 40\n" in source
+    (scripts / "mfc.py").write_text(source.replace("N_MELS = 40\n", "N_MELS = 41\n"), encoding="utf-8")
+    assert run("mfc").endswith("24 images made, 0 kept")
+    assert run("harmonic").endswith("0 images made, 24 kept")
+
+
+@pytest.mark.parametrize("version", ["reader", "package"])
+def test_another_version_makes_again_but_does_not_touch_what_comes_out_the_same(made, monkeypatch, version):
+    corpus, _ = made
+    before = times(corpus)
+    if version == "reader":
+        monkeypatch.setattr(corpora, "VERSION", "another")
+        monkeypatch.setattr(generation, "VERSION", "another")
+    else:
+        monkeypatch.setattr(generation.importlib.metadata, "version", lambda package: "another")
+    assert generate(corpus)["made"] == 24
+    assert times(corpus) == before, "models are trained on images with these times"
+    assert generate(corpus)["made"] == 0
+
+
+def test_another_gender_in_the_metadata_changes_maps_and_images_but_reads_no_header_again(made, capsys):
+    corpus, image_of = made
+    metadata = json.loads((corpus.folder / METADATA).read_text())
+    metadata["01"]["gender"] = "female"
+    (corpus.folder / METADATA).write_text(json.dumps(metadata))
+    capsys.readouterr()
+    assert generate(corpus)["made"] > 0
+    assert "From the cache: recordings.json" in capsys.readouterr().out
+    table = load_maps(corpus)
+    assert set(table.loc[table["speaker"] == "01", "gender"]) == {"female"}
+    fresh = {name: (corpus.images / name).read_bytes() for name in table["image"]}
+    shutil.rmtree(corpus.images)
+    generate(corpus)
+    assert fresh == {name: (corpus.images / name).read_bytes() for name in table["image"]}
+
+
+# --- images
+
+
+@pytest.mark.parametrize("n_bytes", [0, 100, 3_000])
+def test_a_torn_image_is_made_again(made, n_bytes):
+    corpus, _ = made
+    path = corpus.images / "male_3.jpg"
+    whole = path.read_bytes()
+    path.write_bytes(whole[:n_bytes])
+    assert generate(corpus)["made"] == 1 and path.read_bytes() == whole
+
+
+def test_an_image_that_others_changed_is_said_and_kept(made, capsys):
+    corpus, _ = made
+    Image.new("RGB", (224, 224)).save(corpus.images / "male_3.jpg")
+    own = (corpus.images / "male_3.jpg").read_bytes()
+    assert generate(corpus)["made"] == 0 and (corpus.images / "male_3.jpg").read_bytes() == own
+    assert "1 images are not as they were made here, and are kept" in capsys.readouterr().out
+
+
+def test_an_image_in_which_a_bit_flips_under_its_old_size_and_time_is_noticed(made, capsys):
+    corpus, _ = made
+    before = decoded(corpus)
+    path = corpus.images / "male_3.jpg"
+    flip_bit(path, path.stat().st_size - 200)
+    generate(corpus)
+    assert "male_3.jpg" in capsys.readouterr().out
+    assert not np.array_equal(decoded(corpus), before), "the decoded images are not those of another file"
+    path.unlink()
+    generate(corpus)
+    assert np.array_equal(decoded(corpus), before)
+
+
+@pytest.mark.parametrize("recompute", [False, True])
+def test_images_of_others_are_never_deleted_or_replaced(buzz_corpus, monkeypatch, recompute):
+    buzz_corpus.images.mkdir(parents=True)
+    published = buzz_corpus.images / "male_0.jpg"
+    Image.new("RGB", (224, 224)).save(published)
+    own = published.read_bytes()
+    if recompute:
+        monkeypatch.setenv("RECOMPUTE", "1")
+    generate(buzz_corpus)
+    for path in (buzz_corpus.folder / "01").iterdir():
+        path.write_bytes(b"broken")
+    for path in (buzz_corpus.folder / "03").iterdir():
+        soundfile.write(path, np.zeros(4_000), 16_000)
+    generate(buzz_corpus)
+    shutil.rmtree(buzz_corpus.folder / "01")
+    generate(buzz_corpus)
+    assert published.read_bytes() == own
+
+
+def test_a_torn_image_of_others_is_one_line(made):
+    corpus, _ = made
+    (corpus.images / generation.JOURNAL).unlink()
+    path = corpus.images / "male_3.jpg"
+    path.write_bytes(path.read_bytes()[:3_000])
+    assert generate(corpus)["made"] == 0
+    with pytest.raises(CorpusError, match="male_3.jpg: not a whole JPEG; delete it") as error:
+        decoded(corpus)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "damage", [b"", b"\xff\x00\n[]\n5\nnull\n", b'["male_3.jpg", "x"', b'[["male_3.jpg"], {}, []]\n']
+)
+def test_a_damaged_journal_is_read_as_far_as_it_goes(made, damage):
+    corpus, _ = made
+    journal = corpus.images / generation.JOURNAL
+    whole, before = journal.read_bytes(), times(corpus)
+    journal.write_bytes(whole + damage)
+    assert generate(corpus)["made"] == 0 and times(corpus) == before
+    (corpus.folder / "02" / "1_02_0.wav").write_bytes((corpus.folder / "02" / "1_02_1.wav").read_bytes())
+    assert generate(corpus)["made"] >= 1
+    assert generate(corpus)["made"] == 0, "what was added after the damage counts"
+
+
+# --- caches
+
+
+def test_a_header_that_the_cache_has_wrong_is_read_again(buzz_corpus, capsys):
+    table = load_recordings(buzz_corpus)
+    cache = buzz_corpus.results / "recordings.json"
+    text = cache.read_text()
+    cache.write_text(re.sub("6400", "6401", text, count=1))
+    assert cache.read_text() != text
+    capsys.readouterr()
+    assert load_recordings(buzz_corpus)["samples"].equals(table["samples"])
+    assert "recordings.json is not as it was written: computed again" in capsys.readouterr().out
+    assert cache.read_text() == text
+
+
+def test_a_json_cache_from_before_digests_is_used(tmp_path, capsys):
+    (tmp_path / "x.json").write_text('{"key": {"a": 1}, "result": {"value": 5}}')
+    assert cached_json(tmp_path / "x.json", {"a": 1}, dict) == {"value": 5}
+
+
+def damage_nothing(path):
+    path.touch()
+
+
+def damage_a_bit(path):
+    flip_bit(path, path.stat().st_size - 5)
+
+
+def damage_the_header(path):
+    flip_bit(path, 10)
+
+
+def damage_the_end(path):
+    path.write_bytes(path.read_bytes()[:-8])
+
+
+def damage_all(path):
+    path.write_bytes(b"")
+
+
+def damage_the_array(path):
+    np.save(path, np.zeros(100))
+
+
+def damage_the_key(path):
+    path.with_suffix(".key").write_bytes(b"key \xff")
+
+
+DAMAGES = [damage_a_bit, damage_the_header, damage_the_end, damage_all, damage_the_array, damage_the_key]
+
+
+@pytest.mark.parametrize("damage", [damage_nothing, *DAMAGES], ids=lambda damage: damage.__name__)
+def test_an_array_is_used_only_as_it_was_written(tmp_path, capsys, damage):
+    path, calls = tmp_path / "x.npy", []
+
+    def compute():
+        calls.append(1)
+        return np.arange(100.0)
+
+    cached_array(path, "key", compute)
+    damage(path)
+    assert np.array_equal(cached_array(path, "key", compute), np.arange(100.0))
+    assert len(calls) == (1 if damage is damage_nothing else 2)
+    assert ("not as it was written" in capsys.readouterr().out) == (damage is not damage_nothing)
+    cached_array(path, "another key", compute)
+    assert len(calls) == (2 if damage is damage_nothing else 3)
+
+
+def test_a_list_of_skipped_recordings_that_is_none_is_one_line(made):
+    corpus, _ = made
+    for content in ("{", "[]", "5"):
+        corpus.skipped.write_text(content)
+        with pytest.raises(CorpusError, match="skipped.json: not a list of recordings"):
+            available_images(corpus, load_maps(corpus))
