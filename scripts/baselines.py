@@ -5,11 +5,9 @@ All of them are fitted on a fold's training part and asked about its test part, 
 
 import os
 
-import librosa
 import numpy as np
 import pandas as pd
 from joblib import Parallel, delayed
-from scipy.signal import butter, sosfiltfilt
 from sklearn.dummy import DummyClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
@@ -17,26 +15,24 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 from tqdm.auto import tqdm
 
-from audio import AudioError, read_signal
-from caching import cached_json, digest
+from audio import VERSION, AudioError, read_signal
+from caching import cached_json, digest, file_digest
 from config import SEED
 from corpus import Corpus
 from dataset import load_images
 from mfc import N_FRAMES, N_MFCC
+from pitch import PITCH_BAND, PITCH_HOP, PITCH_RATE, PITCH_THRESHOLDS, PITCH_WINDOW, PITCHES, pitch_track
 
-PITCH_RATE, PITCHES = 16_000, (60, 420)  # Hz
-PITCH_WINDOW, PITCH_HOP = 1_024, 256  # samples: 64 ms, 16 ms
-PITCH_BAND = (70, 900)  # Hz; with all of the spectrum, noise hides the voicing of three in four noisy recordings
-PITCH_THRESHOLDS = (2, 6)  # of pyin's beta distribution: its default (2, 18) expects cleaner sound
 SVM_IMAGES = 3_000  # its time grows with their square: at most so many training images, drawn at random
 
 
 def median_pitch(corpus: Corpus, table: pd.DataFrame) -> pd.Series:
     """Median F0 in Hz of each row's recording by pyin (Mauch and Dixon, ICASSP 2014), cached; nan where there is no WAV
     or nothing voiced was found."""
-    here = [path for path in table["path"] if (corpus.folder / path).exists()]
-    stamps = [(corpus.folder / path).stat().st_mtime_ns for path in here]
-    key = {"recordings": digest(here, stamps), "pitches": PITCHES, "window": PITCH_WINDOW, "hop": PITCH_HOP}
+    here = [path for path in table["path"] if (corpus.folder / path).is_file()]
+    contents = [file_digest(corpus.folder / path) for path in here]
+    key = {"recordings": digest(here, contents), "pitches": PITCHES, "window": PITCH_WINDOW, "hop": PITCH_HOP}
+    key["reader"] = VERSION
     key |= {"band": PITCH_BAND, "thresholds": PITCH_THRESHOLDS}
 
     def compute() -> dict:
@@ -54,17 +50,8 @@ def _pitch_of(path) -> float | None:
         signal = read_signal(path, sample_rate=PITCH_RATE)
     except AudioError:
         return None
-    band = butter(4, PITCH_BAND, "bandpass", fs=PITCH_RATE, output="sos")
-    pitch, voiced, _ = librosa.pyin(
-        sosfiltfilt(band, signal),
-        fmin=PITCHES[0],
-        fmax=PITCHES[1],
-        sr=PITCH_RATE,
-        frame_length=PITCH_WINDOW,
-        hop_length=PITCH_HOP,
-        resolution=0.25,  # semitones; with the default of 0.1 it takes several times as long
-        beta_parameters=PITCH_THRESHOLDS,
-    )
+    pitch = pitch_track(signal)
+    voiced = ~np.isnan(pitch)
     return float(np.median(pitch[voiced])) if voiced.any() else None
 
 
