@@ -29,6 +29,7 @@ PIECE_SECONDS = 300  # of a file that are held in memory: 115 MB of float64 at 4
 CUT_SECONDS, CUT_FRAME = 10, 0.05  # seconds at the end of a piece in which it may be cut, and how long a pause is
 SAMPLE_RATES = (4_000, 768_000)  # Hz: what sound devices have; beyond it a header is wrong
 MAX_CHANNELS = 32
+MAX_VALUES = MAX_SECONDS * 2 * 192_000  # an hour of stereo; a small FLAC can unpack to far more than that
 MAX_AMPLITUDE = 100  # times full scale: floats beyond it are not sound in -1…1
 BLOCK = 1 << 16  # samples that are read at a time
 
@@ -184,6 +185,8 @@ def _open(path: Path) -> soundfile.SoundFile:
         problem = "holds no sound"
     elif sound.frames > MAX_SECONDS * sound.samplerate:
         problem = "is longer than an hour (or does not say how long it is); cut it first"
+    elif sound.frames * sound.channels > MAX_VALUES:
+        problem = f"is too much sound ({sound.channels} channels at {sound.samplerate} Hz); cut it first"
     elif _is_cut_short(sound.extra_info):
         problem = "is cut short: its header tells of more sound than is there"
     else:

@@ -16,6 +16,7 @@ import importlib.metadata
 import json
 import os
 import sys
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -190,13 +191,18 @@ def _make_images(corpus: Corpus, todo: pd.DataFrame, n_jobs: int) -> dict[str, s
     work = Parallel(n_jobs=min(n_jobs, max(len(batches), 1)), return_as="generator_unordered")(
         delayed(_make_batch)(corpus.view, corpus.folder, batch) for batch in batches
     )
-    with tqdm(
-        total=len(jobs), desc=f"JPEGs, view {corpus.view}", unit="image", leave=False, disable=not jobs
-    ) as progress:
-        for jpegs, batch_skipped in work:
-            _write_images(corpus, jpegs, keys)
-            skipped |= batch_skipped
-            progress.update(len(jpegs) + len(batch_skipped))
+    try:
+        with tqdm(
+            total=len(jobs), desc=f"JPEGs, view {corpus.view}", unit="image", leave=False, disable=not jobs
+        ) as progress:
+            for jpegs, batch_skipped in work:
+                _write_images(corpus, jpegs, keys)
+                skipped |= batch_skipped
+                progress.update(len(jpegs) + len(batch_skipped))
+    finally:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # joblib's of the work that is dropped where an image cannot be written
+            work.close()
     return skipped
 
 

@@ -1,15 +1,23 @@
 #!/usr/bin/env python3
-"""Write README's figures from results/, between its marks such as <!-- results -->, so that no number is typed twice.
+"""Write README's figures, the data card and the model card from results/, so that no number is typed twice.
 
-python scripts/update_readme.py            rewrite README.md
-python scripts/update_readme.py --check    exit with 1 if README.md is stale
+    python scripts/update_readme.py            write them
+    python scripts/update_readme.py --check    exit with 1 if one is stale
+
+In README.md the figures stand between marks such as <!-- results -->.
 """
 
 import argparse
 import json
+import math
 import sys
+from pathlib import Path
+from statistics import mean, median, stdev
+
+from safetensors import safe_open
 
 from caching import write_atomically
+from cards import data_card, model_card
 from config import RESULTS, ROOT
 
 README = ROOT / "README.md"
@@ -18,8 +26,8 @@ STUDY = {"error_rate": 0.0107, "f1": 0.973}  # as the study reports them
 
 def results_table() -> str:
     """The evaluation on AudioMNIST (notebook 04) as a Markdown table, with its conditions."""
-    evaluation = json.loads((RESULTS / "audiomnist" / "evaluation.json").read_text(encoding="utf-8"))
-    card = json.loads((RESULTS / "audiomnist" / "models" / f"{evaluation['name']}.json").read_text(encoding="utf-8"))
+    evaluation = read_json(RESULTS / "audiomnist" / "evaluation.json")
+    card = read_json(RESULTS / "audiomnist" / "models" / f"{evaluation['name']}.json")
     scores, intervals = evaluation["scores"], evaluation["intervals"]
 
     def row(name: str, title: str, percent: bool) -> str:
@@ -45,8 +53,24 @@ def results_table() -> str:
             row("f1", "F1, female positive", percent=False),
             row("balanced_accuracy", "balanced accuracy", percent=True),
             row("auc", "ROC AUC", percent=False),
+            *seeds_sentence(card),
         ]
     )
+
+
+def seeds_sentence(card: dict) -> list[str]:
+    """Mean and spread over the networks that were trained by the same recipe from other seeds, where there are any."""
+    seedless = card["recipe"] | {"seed": None}
+    runs = [read_json(path) for path in sorted((RESULTS / "audiomnist" / "models").glob("mfc_random_seed*.json"))]
+    last = [run["history"][-1] for run in runs if run["recipe"] | {"seed": None} == seedless]
+    if len(last) < 2:
+        return []
+    errors, f1 = [run["error_rate"] for run in last], [run["f1_score"] for run in last]
+    return [
+        "",
+        f"Over {len(last)} seeds (other splits, other initial weights): error rate {100 * mean(errors):.2f} ± "
+        f"{100 * stdev(errors):.2f} %, F1 {mean(f1):.4f} ± {stdev(f1):.4f} (mean and standard deviation).",
+    ]
 
 
 def unseen_table() -> str:
@@ -56,12 +80,12 @@ def unseen_table() -> str:
         "|---|---|---|---|---|",
     ]
     for name in ("audiomnist", "audiomnist_az"):
-        found = json.loads((RESULTS / name / "unseen_speakers.json").read_text(encoding="utf-8"))
+        found = read_json(RESULTS / name / "unseen_speakers.json")
         unheard = {title: row for title, row in found["rows"].items() if "heard in training" not in title}
         for title, row in unheard.items():
             lines.append(f"| {found['corpus']} | {title} | {_score_cells(row)} |")
     for path in sorted((RESULTS / "shipped").glob("*_on_audiomnist_az.json")):
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = read_json(path)
         title = {"gender": "**the model that ships**", "gender_synthetic": "the same, trained on synthetic voices only"}
         refused = f"({sum(found['all']['not_answered'].values())} recordings refused and not counted)"
         cells = _score_cells(found["all"]["recordings"])
@@ -79,7 +103,7 @@ def _score_cells(row: dict) -> str:
 
 def leak_sentence() -> str:
     """What the same speakers on both sides were worth, on the study's own images."""
-    rows = json.loads((RESULTS / "audiomnist" / "unseen_speakers.json").read_text(encoding="utf-8"))["rows"]
+    rows = read_json(RESULTS / "audiomnist" / "unseen_speakers.json")["rows"]
     cost = rows["mfc"]["cost_of_leakage"]
     low, high = cost["interval"]
     sentence = (
@@ -90,7 +114,61 @@ def leak_sentence() -> str:
     return sentence.replace("%", " %").replace("95  %", "95 %")
 
 
-BLOCKS = {"results": results_table, "leak": leak_sentence, "unseen": unseen_table}
+def weights_of(path: Path) -> int:
+    """How many numbers a safetensors file holds."""
+    with safe_open(path, framework="numpy") as file:
+        return sum(math.prod(file.get_slice(name).get_shape()) for name in file.keys())
+
+
+def shipped_sentence() -> str:
+    """What the model that ships is, in two sentences."""
+    model = RESULTS / "shipped" / "gender.safetensors"
+    card = read_json(model.with_suffix(".json"))
+    speakers = sum(data["female_speakers"] + data["male_speakers"] for data in card["data"].values())
+    return (
+        f"The model that ships has {weights_of(model) / 1e6:.2f} million weights, {model.stat().st_size / 1e6:.1f} MB, "
+        f"and learned from {speakers} speakers of LibriSpeech and AudioMNIST."
+    )
+
+
+def speed_table() -> str:
+    """What scripts/benchmark.py measured: how many times faster each step is than its plain form."""
+    measured = read_json(RESULTS / "benchmark.json")
+    lines = ["| step | rate | times the plain way | range |", "|---|---|---|---|"]
+    for found in measured.values():
+        low, high = found["ratio"]["range"]
+        seconds = median(found["seconds"]["pipeline"])
+        rate = f"{found['n'] / seconds:,.0f} {found['unit']} a second" if found["n"] > 10 else f"{seconds:.1f} s"
+        lines.append(f"| {found['what']} | {rate} | {found['ratio']['median']:.1f} | {low:.1f} to {high:.1f} |")
+    machine = next(iter(measured.values()))["machine"]
+    return "\n".join([*lines, "", f"Measured on {machine['cores']} cores ({machine['cpu']}), without a GPU."])
+
+
+BLOCKS = {
+    "results": results_table,
+    "leak": leak_sentence,
+    "unseen": unseen_table,
+    "shipped": shipped_sentence,
+    "speed": speed_table,
+}
+
+
+def cards() -> dict[Path, str]:
+    """The text of each card, by the file that it belongs into."""
+    shipped = RESULTS / "shipped"
+    model = model_card(
+        read_json(shipped / "gender.json"),
+        read_json(shipped / "gender_on_audiomnist_az.json"),
+        n_weights=weights_of(shipped / "gender.safetensors"),
+    )
+    return {
+        RESULTS / "shipped" / "model_card.md": model,
+        RESULTS / "audiomnist" / "data_card.md": data_card(read_json(RESULTS / "audiomnist" / "corpus.json")),
+    }
+
+
+def read_json(path: Path) -> dict:
+    return json.loads(path.read_text(encoding="utf-8"))
 
 
 def updated(readme: str) -> str:
@@ -108,12 +186,14 @@ def main() -> int:
     parser.add_argument("--check", action="store_true", help="write nothing")
     options = parser.parse_args()
     readme = README.read_text(encoding="utf-8")
-    fresh = updated(readme)
+    fresh = {README: updated(readme)} | cards()
+    stale = [path for path, text in fresh.items() if not path.exists() or path.read_text(encoding="utf-8") != text]
     if options.check:
-        if fresh != readme:
-            print("README.md is stale; run python scripts/update_readme.py", file=sys.stderr)
-        return int(fresh != readme)
-    write_atomically(README, fresh)
+        for path in stale:
+            print(f"{path.name} is stale; run python scripts/update_readme.py", file=sys.stderr)
+        return int(bool(stale))
+    for path in stale:
+        write_atomically(path, fresh[path])
     return 0
 
 

@@ -184,6 +184,15 @@ def test_two_gigabytes_and_more_than_an_hour_are_refused_at_once(tmp_path):
     one_line_naming(tmp_path / "sound.wav", "longer than 5 minutes")
 
 
+def test_many_channels_at_a_high_rate_for_long_are_refused_at_once(tmp_path):
+    path, size = tmp_path / "sound.wav", 4 * 192_000 * 2_000
+    with open(path, "wb") as file:
+        file.write(wav(np.zeros(0, "u1"), rate=192_000, channels=4, size=size))
+        file.truncate(44 + size)
+    for read in (read_header, read_signal):
+        one_line_naming(path, "too much sound", read=read)
+
+
 def test_memory_does_not_grow_with_a_recordings_length(tmp_path):
     sparse_wav(tmp_path / "sound.wav", seconds=1_800, rate=8_000)  # as one signal 690 MB
     tracemalloc.start()

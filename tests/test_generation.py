@@ -121,7 +121,11 @@ def test_maps_alone_tell_speakers_and_genders(buzz_corpus):
 
 
 @pytest.mark.parametrize(
-    "content", ["{", "[]", '{"female_0.jpg": 5}', '{"female_0.jpg": "../../x.wav"}', '{"../x.jpg": "02/0_02_0.wav"}']
+    "content",
+    [
+        *("{", "[]", '{"female_0.jpg": 5}', '{"../x.jpg": "02/0_02_0.wav"}'),
+        *(f'{{"female_0.jpg": "{path}"}}' for path in ("../../x.wav", "../0_.._0.wav", "/0__0.wav", "C:/0_C:_0.wav")),
+    ],
 )
 def test_a_map_that_is_none_is_refused_in_one_line(buzz_corpus, content):
     generate_images(buzz_corpus, load_recordings(buzz_corpus))

@@ -1,0 +1,420 @@
+#!/usr/bin/env python3
+"""How fast the pipeline is, against the way most people would write each step, and against what the machine can do.
+
+    python scripts/benchmark.py                       all steps, on the corpus that is there
+    python scripts/benchmark.py generation grad_cam   these only; the figures of the others stay as they are
+
+Reference and pipeline take turns (A B A B …) in the same run, so that whatever else the machine does slows both.
+Prints a table of ratios and writes results/benchmark.json. The references are written here, as plainly as they come.
+Needs a corpus with WAVs and images (notebooks 01 and 02), and half an hour on a machine that is left alone; `notebooks`
+runs all of them twice and is measured only when it is named.
+"""
+
+import argparse
+import importlib.util
+import io
+import json
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from datetime import date
+from itertools import cycle, islice
+from pathlib import Path
+from unittest import mock
+
+import librosa
+import numpy as np
+import scipy.io.wavfile
+import soundfile
+import torch
+from PIL import Image
+from skimage.transform import resize
+
+import config
+from caching import write_json
+from classification import SHIPPED_MODEL, classify_recordings, load_classifier
+from config import GENDERS, RECORDING_SAMPLES, RESULTS, ROOT, SAMPLE_RATE, SEED
+from corpus import Corpus, CorpusError, load_recordings, resolve_corpus
+from dataset import available_images, decode_images, make_dls
+from generation import generate_images, load_maps, map_images, plan_images
+from grad_cam import STAGES, grad_cam
+from networks import Recipe, make_network
+from splits import random_split
+from training import make_learner, versions
+
+PAIRS = 5
+RECORDINGS = 1_000  # that images are made of, and that are classified
+HEADERS = 30_000  # WAVs that are listed
+TRAIN, VALID, EPOCHS = 800, 200, 4  # images and epochs of the training that is timed
+MAPS = 128  # images that Grad-CAM explains
+
+
+def in_turns(reference: Callable[[], object], pipeline: Callable[[], object], *, pairs: int = PAIRS) -> dict:
+    """Seconds that each took, one after the other, `pairs` times: two lists of equal length."""
+    seconds = {"reference": [], "pipeline": []}
+    for _ in range(pairs):
+        for name, work in (("reference", reference), ("pipeline", pipeline)):
+            started = time.perf_counter()
+            work()
+            seconds[name].append(round(time.perf_counter() - started, 4))
+    return seconds
+
+
+def seconds_of(work: Callable[[], object]) -> float:
+    started = time.perf_counter()
+    work()
+    return time.perf_counter() - started
+
+
+# Each of the following measures one step: it returns what was done, how much of it (n, unit), the seconds, and
+# whatever shows that both ways came to the same.
+
+
+def generation(corpus: Corpus, folder: Path) -> dict:
+    recordings = _recordings(corpus)
+    plan = plan_images(map_images(recordings), recordings)
+    plain, jobs = folder / "plain", list(zip(plan["path"], plan["image"], plan["front"]))
+    plain.mkdir()
+
+    def reference():
+        for path, image, front in jobs:
+            rate, samples = scipy.io.wavfile.read(corpus.folder / path)
+            signal = samples.astype(float)
+            if rate != SAMPLE_RATE:
+                signal = librosa.resample(signal, orig_sr=rate, target_sr=SAMPLE_RATE)
+            signal = np.pad(signal, (front, RECORDING_SAMPLES - len(signal) - front))
+            signal = np.append(signal[0], signal[1:] - 0.97 * signal[:-1])
+            coefficients = librosa.feature.mfcc(
+                y=signal, sr=48_000, n_mfcc=12, lifter=22, n_fft=1_200, hop_length=480, center=False, n_mels=40
+            )
+            enlarged = resize(np.repeat(coefficients[:, :, np.newaxis], 3, axis=2), (224, 224, 3))
+            Image.fromarray((np.clip(enlarged, 0, 255) + 0.5).astype(np.uint8)).save(plain / image)
+
+    def pipeline():
+        for image in corpus.images.glob("*.jpg"):
+            image.unlink()
+        generate_images(corpus, recordings)
+
+    with mock.patch.multiple(config, MAPS=folder / "maps", MFC_DATASET=folder / "images"):
+        reference(), pipeline()  # once before, so that everything is imported and the workers are there
+        seconds = in_turns(reference, pipeline)
+        made = [
+            (np.asarray(Image.open(place / image), int) for place in (plain, corpus.images)) for _, image, _ in jobs
+        ]
+        difference = max(int(np.abs(one - other).max()) for one, other in made)
+    jpegs = [(plain / image).read_bytes() for _, image, _ in jobs]
+    images = [Image.open(io.BytesIO(jpeg)).convert("RGB") for jpeg in jpegs]
+    encoding = seconds_of(lambda: [image.save(io.BytesIO(), format="JPEG") for image in images])
+    (folder / "written").mkdir()
+    writing = seconds_of(
+        lambda: [(folder / "written" / str(index)).write_bytes(jpeg) for index, jpeg in enumerate(jpegs)]
+    )
+    taken = float(np.median(seconds["pipeline"]))
+    return {
+        "what": "images, from WAVs to JPEGs",
+        "n": len(jobs),
+        "unit": "recordings",
+        "seconds": seconds,
+        "greatest_difference_of_a_pixel": difference,
+        "share_of_jpeg_encoding_rate_of_all_cores": encoding / os.cpu_count() / taken,
+        "share_of_writing_rate": writing / taken,
+    }
+
+
+def training(corpus: Corpus, folder: Path) -> dict:
+    from fastai.vision.all import ImageDataLoaders, Resize, resnet34, vision_learner
+    from torch.utils.flop_counter import FlopCounterMode
+
+    table = available_images(corpus, load_maps(corpus))
+    table = table.groupby("gender").sample(n=(TRAIN + VALID) // 2, random_state=SEED).reset_index(drop=True)
+    split = random_split(table["image"])
+    errors = {"reference": [], "pipeline": []}
+
+    def reference():
+        torch.manual_seed(SEED)
+        dls = ImageDataLoaders.from_df(
+            table.assign(is_valid=split == "valid"),
+            path=corpus.images,
+            fn_col="image",
+            label_col="gender",
+            valid_col="is_valid",
+            item_tfms=Resize(224),
+            num_workers=0,
+        )
+        learn = vision_learner(dls, resnet34, pretrained=False, metrics=_error_rate)
+        fit(learn, 3e-3, "reference")
+
+    def pipeline():
+        torch.manual_seed(SEED)
+        recipe = Recipe()
+        images = decode_images(corpus, table["image"].tolist(), size=recipe.image_size)
+        dls = make_dls(images, table["gender"], split, batch_size=recipe.batch_size, max_shift=recipe.max_shift)
+        fit(make_learner(dls, recipe), recipe.learning_rate, "pipeline")
+
+    def fit(learn, learning_rate: float, name: str):
+        with learn.no_bar(), learn.no_logging():
+            learn.fit_one_cycle(EPOCHS, learning_rate)
+        predicted, true = learn.get_preds()
+        errors[name].append(float((predicted.argmax(dim=1) != true).float().mean()))
+
+    seconds = in_turns(reference, pipeline, pairs=1)
+    with FlopCounterMode(display=False) as counter:
+        make_network(Recipe())(torch.zeros(2, 1, *Recipe().image_size)).sum().backward()
+    operations = counter.get_total_flops() / 2 * EPOCHS * (TRAIN + VALID / 3)  # validation goes forward only
+    matrix = torch.rand(2_048, 2_048)
+    multiplying = min(seconds_of(lambda: matrix @ matrix) for _ in range(10))
+    return {
+        "what": "ResNet-34, whole epochs of training with validation",
+        "n": EPOCHS * (TRAIN + VALID),
+        "unit": "images",
+        "seconds": seconds,
+        "validation_error": errors,
+        "share_of_matrix_multiplication_rate": operations / seconds["pipeline"][0] / (2 * 2_048**3 / multiplying),
+    }
+
+
+def _error_rate(predicted, true):
+    return (predicted.argmax(dim=1) != true).float().mean()
+
+
+def grad_cams(corpus: Corpus, folder: Path) -> dict:
+    from fastai.callback.hook import Hook
+    from fastai.torch_core import to_detach
+
+    recipe = Recipe()
+    table = available_images(corpus, load_maps(corpus)).head(MAPS)
+    images = decode_images(corpus, table["image"].tolist(), size=recipe.image_size)
+    torch.manual_seed(SEED)
+    network, normalisation = make_network(recipe).eval(), {"mean": 0.16, "std": 0.25}
+    classes = np.arange(len(images)) % 2
+    plain, batched = [], []
+
+    def reference():
+        plain.clear()
+        layer = network[0][STAGES["layer2"]]
+        for image, of_class in zip(images, classes):
+            batch = (torch.from_numpy(image)[None, None].float() / 255 - 0.16) / 0.25
+            with Hook(layer, lambda _m, _i, output: to_detach(output, cpu=False)) as forward:
+                with Hook(layer, lambda _m, _i, output: output[0].clone(), is_forward=False) as backward:
+                    network(batch)[0, of_class].backward()
+            weights = backward.stored[0].mean(dim=(1, 2), keepdim=True)
+            cam = (weights * forward.stored[0]).sum(0).clamp_min(0)
+            plain.append((cam / cam.max().clamp_min(1e-12)).numpy())
+            network.zero_grad()
+
+    def pipeline():
+        batched[:] = grad_cam(network, images, normalisation, classes, stage="layer2")
+
+    reference(), pipeline()
+    return {
+        "what": "Grad-CAM",
+        "n": len(images),
+        "unit": "images",
+        "seconds": in_turns(reference, pipeline),
+        "greatest_difference": float(np.abs(np.subtract(plain, batched)).max()),
+    }
+
+
+PLAIN_CLASSIFIER = """
+import json
+import sys
+sys.path.insert(0, {scripts!r})
+import librosa
+import torch
+from pathlib import Path
+from safetensors.torch import load_file
+from torch import nn
+from harmonic import harmonic_image
+
+class Pool(nn.Module):
+    def forward(self, maps):
+        return torch.cat([maps.amax(3), maps.mean(3)], dim=1).flatten(1)
+
+def convolution(n_in, n_out):
+    return [nn.Conv2d(n_in, n_out, 3, padding=1, bias=False), nn.BatchNorm2d(n_out), nn.ReLU(), nn.MaxPool2d(2)]
+
+body = nn.Sequential(*convolution(1, 16), *convolution(16, 32), *convolution(32, 64), *convolution(64, 96))
+linear = [nn.Linear(1152, 128), nn.ReLU(), nn.Identity(), nn.Linear(128, 2)]
+head = nn.Sequential(Pool(), nn.Identity(), nn.Identity(), *linear)
+network = nn.Sequential(body, head)
+network.load_state_dict(load_file({model!r}))
+network.eval()
+card = json.loads(Path({model!r}).with_suffix(".json").read_text())
+
+def classify(path):
+    signal, rate = librosa.load(path, sr=48_000)
+    front = max(47_998 - len(signal), 0) // 2
+    image = harmonic_image(signal.astype(float) * 32_768, front=front).copy()
+    image = torch.from_numpy(image)[None, None].float() / 255
+    with torch.no_grad():
+        scores = network((image - card["normalisation"]["mean"]) / card["normalisation"]["std"])
+    odds = float(scores[0, 0] - scores[0, 1]) * card["calibration"]["slope"] + card["calibration"]["intercept"]
+    return 1 / (1 + 2.718281828459045 ** -odds)
+
+if __name__ == "__main__":
+    print(classify(sys.argv[1]))
+"""
+
+
+def _plain_classifier(folder: Path) -> Path:
+    """The script that people would write, as a file."""
+    path = folder / "plain_classifier.py"
+    path.write_text(PLAIN_CLASSIFIER.format(scripts=str(ROOT / "scripts"), model=str(SHIPPED_MODEL)))
+    return path
+
+
+def one_file(corpus: Corpus, folder: Path) -> dict:
+    path = str(corpus.folder / _recordings(corpus)["path"].iloc[0])
+    plain = _plain_classifier(folder)
+    told = {}
+
+    def reference():
+        found = subprocess.run([sys.executable, plain, path], capture_output=True, text=True, check=True)
+        told["reference"] = float(found.stdout)
+
+    def pipeline():
+        command = [sys.executable, ROOT / "scripts" / "classify_wavs.py", path, "--json"]
+        told["pipeline"] = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)[
+            "p_female"
+        ]
+
+    reference(), pipeline()
+    return {
+        "what": "classifying one WAV from the command line, cold",
+        "n": 1,
+        "unit": "WAV",
+        "seconds": in_turns(reference, pipeline),
+        "difference_of_p_female": abs(told["reference"] - told["pipeline"]),
+    }
+
+
+def many_files(corpus: Corpus, folder: Path) -> dict:
+    paths = [corpus.folder / path for path in islice(cycle(_recordings(corpus)["path"]), RECORDINGS)]
+    plain = _plain_classifier(folder)
+    spec = importlib.util.spec_from_file_location("plain_classifier", plain)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    classifier, told = load_classifier(SHIPPED_MODEL), {}
+
+    def reference():
+        told["reference"] = [module.classify(path) for path in paths]
+
+    def pipeline():
+        told["pipeline"] = [answer.p_female for answer in classify_recordings(classifier, paths)]
+
+    reference(), pipeline()
+    seconds = in_turns(reference, pipeline)
+    answered = np.array([p_female is not None for p_female in told["pipeline"]])
+    difference = np.array(told["reference"])[answered] - np.array(told["pipeline"], float)[answered]
+    return {
+        "what": "classifying WAVs of a second, warm",
+        "n": len(paths),
+        "unit": "WAVs",
+        "seconds": seconds,
+        "greatest_difference_of_p_female": float(np.abs(difference).max()),
+    }
+
+
+def headers(corpus: Corpus, folder: Path) -> dict:
+    wavs = [(corpus.folder / path) for path in _recordings(corpus)["path"]]
+    names = [
+        f"{speaker:02}/{digit}_{speaker:02}_{take}.wav"
+        for speaker in range(60)
+        for digit in range(10)
+        for take in range(50)
+    ]
+    genders = {f"{speaker:02}": {"gender": GENDERS[speaker % 2]} for speaker in range(60)}
+    large = Corpus("large", folder / "large")
+    for name, wav in zip(names[:HEADERS], cycle(wavs)):
+        (large.folder / name).parent.mkdir(parents=True, exist_ok=True)
+        os.link(wav, large.folder / name) if wav.stat().st_dev == folder.stat().st_dev else (
+            large.folder / name
+        ).symlink_to(wav)
+    (large.folder / "audioMNIST_meta.txt").write_text(json.dumps(genders))
+
+    def reference():
+        for path in sorted(large.folder.glob("*/*.wav")):
+            soundfile.info(path)
+
+    def pipeline():
+        (folder / "large" / "recordings.json").unlink(missing_ok=True)
+        load_recordings(large)
+
+    with mock.patch.object(config, "RESULTS", folder):
+        reference(), pipeline()
+        seconds = in_turns(reference, pipeline)
+    return {"what": "listing WAVs and reading their headers", "n": HEADERS, "unit": "WAVs", "seconds": seconds}
+
+
+def notebooks(corpus: Corpus, folder: Path) -> dict:
+    command = [sys.executable, ROOT / "scripts" / "run_notebooks.py"]
+    environment = os.environ | {"CORPUS": "demo", "WORKSPACE": str(folder)}
+
+    def run():
+        subprocess.run(command, env=environment, capture_output=True, check=True)
+
+    return {
+        "what": "all notebooks on the demo corpus, first run and second run",
+        "n": 6,
+        "unit": "notebooks",
+        "seconds": in_turns(run, run, pairs=1),
+    }
+
+
+STEPS = {step.__name__: step for step in (generation, training, grad_cams, one_file, many_files, headers, notebooks)}
+
+
+def _recordings(corpus: Corpus):
+    """Some recordings that are here and can be read."""
+    recordings = load_recordings(corpus)
+    usable = recordings[recordings["here"] & recordings["problem"].isna()]
+    return usable.head(RECORDINGS).reset_index(drop=True)
+
+
+def ratio(seconds: dict) -> dict:
+    """How many times faster the pipeline is: the median over the pairs, and their range."""
+    ratios = np.divide(seconds["reference"], seconds["pipeline"])
+    return {"median": float(np.median(ratios)), "range": [float(ratios.min()), float(ratios.max())]}
+
+
+def machine() -> dict:
+    """What it was measured on."""
+    cpu = platform.processor() or platform.machine()
+    if Path("/proc/cpuinfo").exists():
+        named = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
+        cpu = named[0].partition(":")[2].strip() if named else cpu
+    return {"cpu": cpu, "cores": os.cpu_count(), "system": platform.system()} | versions()
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("steps", nargs="*", metavar="STEP", help=f"of {', '.join(STEPS)}")
+    options = parser.parse_args()
+    unknown = set(options.steps) - set(STEPS)
+    if unknown:
+        parser.error(f"no such step: {', '.join(sorted(unknown))}")
+    path = RESULTS / "benchmark.json"
+    measured = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    try:
+        corpus = resolve_corpus()
+        for name in options.steps or [step for step in STEPS if step != "notebooks"]:
+            with tempfile.TemporaryDirectory() as folder:
+                found = STEPS[name](corpus, Path(folder))
+            found |= {"ratio": ratio(found["seconds"]), "corpus": corpus.title, "date": date.today().isoformat()}
+            measured[name] = found | {"machine": machine()}
+            write_json(path, measured)
+            low, high = found["ratio"]["range"]
+            rate = f"{found['n'] / np.median(found['seconds']['pipeline']):,.1f} {found['unit']}/s"
+            print(f"{found['what']}: {found['ratio']['median']:.1f} × ({low:.1f} to {high:.1f}), {rate}")
+    except CorpusError as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
