@@ -36,7 +36,10 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--model", type=Path, help="a safetensors file with its JSON card (default: the project's own)")
     parser.add_argument("--images", type=Path, metavar="DIR", help="write what the model saw, with Grad-CAM, into DIR")
     options = parser.parse_args(arguments)
-    files = sound_files(options.paths)
+    try:
+        files = sound_files(options.paths)
+    except OSError as error:
+        parser.error(f"{error.filename}: cannot be read ({error.strerror})")
     if not files:
         parser.error("there is no sound file in what was named")
 

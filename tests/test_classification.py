@@ -100,6 +100,17 @@ def test_wrong_usage_is_exit_status_2(tmp_path, arguments):
     assert stopped.value.code == 2
 
 
+def test_a_folder_that_may_not_be_read_is_one_line(tmp_path, monkeypatch, capsys):
+    def refuse(folder):
+        raise PermissionError(13, "Permission denied", str(folder))
+
+    monkeypatch.setattr("pathlib.Path.iterdir", refuse)
+    with pytest.raises(SystemExit) as stopped:
+        classify_wavs.main([str(tmp_path)])
+    assert stopped.value.code == 2
+    assert capsys.readouterr().err.splitlines()[-1].endswith(f"{tmp_path}: cannot be read (Permission denied)")
+
+
 def test_the_scale_of_the_file_does_not_change_the_answer(model, wav, capsys, tmp_path):
     sound, rate = soundfile.read(wav)
     soundfile.write(tmp_path / "float.wav", sound, rate, subtype="FLOAT")
