@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from test_classification import CARD
 
 from caching import cached_array
 from classification import load_classifier
@@ -78,16 +79,6 @@ class Trap:
 
     def __reduce__(self):
         return open, (str(self.path), "w")
-
-
-CARD = {
-    "key": "x",
-    "classes": ["female", "male"],
-    "view": "mfc",
-    "image_size": [32, 56],
-    "normalisation": {"mean": 0.16, "std": 0.25},
-    "recipe": {"image_size": [32, 56]},
-}
 
 
 @pytest.mark.parametrize("disguise", ["pickle", "torch"])
