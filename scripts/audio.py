@@ -123,12 +123,16 @@ def read_pieces(path: Path, *, sample_rate: int = SAMPLE_RATE) -> Iterator[np.nd
 def _resampled_blocks(path: Path, sample_rate: int) -> Iterator[np.ndarray]:
     """The file's sound as float64 mono at `sample_rate`, on the int16 scale, shape (samples,) a block."""
     with _open(path) as sound:
-        own_rate, n_channels = sound.samplerate, sound.channels
-    weights = channel_weights(path) if n_channels > 1 else np.ones(1)
-    resampler = soxr.ResampleStream(own_rate, sample_rate, 1, dtype="float64", quality="VHQ")
-    for block in _blocks(path):
-        mono = block @ weights * INT16_FULL_SCALE
-        yield resampler.resample_chunk(mono, last=not len(mono)) if own_rate != sample_rate else mono
+        weights = channel_weights(path) if sound.channels > 1 else None
+        mono = (
+            INT16_FULL_SCALE * (block[:, 0] if weights is None else block @ weights) for block in _blocks(sound, path)
+        )
+        if sound.samplerate == sample_rate:
+            yield from mono
+            return
+        resampler = soxr.ResampleStream(sound.samplerate, sample_rate, 1, dtype="float64", quality="VHQ")
+        for block in mono:
+            yield resampler.resample_chunk(block, last=not len(block))
 
 
 def _pause_before(stop: int, signal: np.ndarray, *, sample_rate: int) -> int:
@@ -147,8 +151,9 @@ def channel_weights(path: Path) -> np.ndarray:
     antiphase and cancel each other, that channel is taken alone. Powers are of the whole file and without its offset.
     """
     n_samples, total, products = 0, 0, 0
-    for block in _blocks(path):
-        n_samples, total, products = n_samples + len(block), total + block.sum(axis=0), products + block.T @ block
+    with _open(path) as sound:
+        for block in _blocks(sound, path):
+            n_samples, total, products = n_samples + len(block), total + block.sum(axis=0), products + block.T @ block
     if not n_samples:
         raise AudioError(path, "holds no sound")
     covariance = products / n_samples - np.outer(total, total) / n_samples**2
@@ -163,15 +168,18 @@ def channel_weights(path: Path) -> np.ndarray:
 def _open(path: Path) -> soundfile.SoundFile:
     """The opened file, its header checked. Raises AudioError."""
     try:
-        mode = os.stat(path).st_mode
-        if stat.S_ISDIR(mode):
+        status = os.stat(path)
+        if stat.S_ISDIR(status.st_mode):
             raise AudioError(path, "is a folder, not a sound file")
-        if not stat.S_ISREG(mode):  # a pipe would wait for ever
+        if not stat.S_ISREG(status.st_mode):  # a pipe would wait for ever
             raise AudioError(path, "is not a regular file")
-        with open(path, "rb") as file:  # because libsndfile does not say that a file is empty or may not be read
-            if not file.read(1):
-                raise AudioError(path, "is empty")
-        sound = soundfile.SoundFile(_for_libsndfile(path))
+        if not status.st_size:
+            raise AudioError(path, "is empty")
+        try:
+            sound = soundfile.SoundFile(_for_libsndfile(path))
+        except soundfile.LibsndfileError:
+            open(path, "rb").close()  # libsndfile does not say that a file may not be read, and this does
+            raise
     except AudioError:
         raise
     # TypeError: soundfile's for files named .raw; ValueError: Python's for a path with a null character
@@ -206,25 +214,25 @@ def _is_cut_short(told: str) -> bool:
     return sizes is not None and int(sizes[2]) / LEAST_SHARE < int(sizes[1]) < UNKNOWN_SIZE
 
 
-def _blocks(path: Path) -> Iterator[np.ndarray]:
+def _blocks(sound: soundfile.SoundFile, path: Path) -> Iterator[np.ndarray]:
     """The file's sound in -1…1, float64 of shape (samples, channels) a block; the last one is empty."""
-    with _open(path) as sound:
-        limit, n_read = MAX_SECONDS * sound.samplerate, 0
-        while True:
-            try:
-                block = sound.read(BLOCK, dtype="float64", always_2d=True)
-            except (soundfile.LibsndfileError, OSError) as error:
-                raise AudioError(path, f"is damaged ({_reason(error)})") from None
-            n_read += len(block)
-            if n_read > limit:
-                raise AudioError(path, "is longer than an hour; cut it first")
-            if not np.isfinite(block).all():
-                raise AudioError(path, "holds samples that are not finite numbers")
-            if np.abs(block).max(initial=0) > MAX_AMPLITUDE:
-                raise AudioError(path, "holds floats far outside -1…1")
-            yield block
-            if not len(block):
-                return
+    limit, n_read = MAX_SECONDS * sound.samplerate, 0
+    while True:
+        try:
+            block = sound.read(BLOCK, dtype="float64", always_2d=True)
+        except (soundfile.LibsndfileError, OSError) as error:
+            raise AudioError(path, f"is damaged ({_reason(error)})") from None
+        n_read += len(block)
+        if n_read > limit:
+            raise AudioError(path, "is longer than an hour; cut it first")
+        loudest = np.abs(block).max(initial=0)
+        if not np.isfinite(loudest):
+            raise AudioError(path, "holds samples that are not finite numbers")
+        if loudest > MAX_AMPLITUDE:
+            raise AudioError(path, "holds floats far outside -1…1")
+        yield block
+        if not len(block):
+            return
 
 
 def find_speech(signal: np.ndarray, *, sample_rate: int) -> tuple[list[Window], str | None]:

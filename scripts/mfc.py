@@ -111,7 +111,7 @@ def to_image(coefficients: np.ndarray) -> np.ndarray:
 
     Values are grey levels as they are: below 0 is black, above 255 white. Row 0 is coefficient 0, at the top.
     """
-    enlarged = _enlargement(N_MFCC) @ coefficients @ _enlargement(N_FRAMES).T
+    enlarged = _enlargement(N_MFCC) @ (coefficients @ _enlargement(N_FRAMES).T)
     grey = (np.clip(enlarged, 0, 255) + 0.5).astype(np.uint8)
     return np.repeat(grey[:, :, np.newaxis], 3, axis=2)
 

@@ -63,3 +63,10 @@ def test_a_recording_at_16_khz_looks_like_one_at_48_khz():
     direct = harmonic.to_image(harmonic.band_powers(signal)).astype(int)
     through_48 = harmonic.harmonic_image(sum(tone(180 * k) / k for k in range(1, 10)), front=0).astype(int)
     assert np.abs(direct - through_48)[:, 1:-1].mean() < 2
+
+
+def test_band_powers_are_sums_over_the_long_spectrum():
+    signal = np.random.default_rng(0).normal(0, 1_000, 15_999) + tone(150, sample_rate=16_000, samples=15_999)
+    frames = [signal[start : start + 1_024] * np.hanning(1_025)[:-1] for start in range(0, 14_976, 512)]
+    powers = [np.abs(np.fft.rfft(frame, harmonic.N_FFT)) ** 2 @ harmonic.band_weights() for frame in frames]
+    np.testing.assert_allclose(harmonic.band_powers(signal), np.transpose(powers), rtol=1e-9)
