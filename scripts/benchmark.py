@@ -28,6 +28,7 @@ from unittest import mock
 
 import librosa
 import numpy as np
+import psutil
 import scipy.io.wavfile
 import soundfile
 import torch
@@ -51,12 +52,13 @@ RECORDINGS = 1_000  # that images are made of, and that are classified
 HEADERS = 30_000  # WAVs that are listed
 TRAIN, VALID, EPOCHS = 800, 200, 4  # images and epochs of the training that is timed
 MAPS = 128  # images that Grad-CAM explains
+MANY_IMAGES, BATCHES = 30_000, 20  # of a training whose memory is measured; it is stopped after so many batches
 
 
-def in_turns(reference: Callable[[], object], pipeline: Callable[[], object], *, pairs: int = PAIRS) -> dict:
-    """Seconds that each took, one after the other, `pairs` times: two lists of equal length."""
+def in_turns(reference: Callable[[], object], pipeline: Callable[[], object], *, pairs: int | None = None) -> dict:
+    """Seconds that each took, one after the other, so many times (PAIRS by default): two lists of equal length."""
     seconds = {"reference": [], "pipeline": []}
-    for _ in range(pairs):
+    for _ in range(pairs or PAIRS):
         for name, work in (("reference", reference), ("pipeline", pipeline)):
             started = time.perf_counter()
             work()
@@ -222,13 +224,30 @@ def grad_cams(corpus: Corpus, folder: Path) -> dict:
 PLAIN_CLASSIFIER = """
 import json
 import sys
-sys.path.insert(0, {scripts!r})
 import librosa
+import numpy as np
 import torch
 from pathlib import Path
 from safetensors.torch import load_file
 from torch import nn
-from harmonic import harmonic_image
+
+step = (4_000 / 60) ** (1 / 95)
+edges = 60 * step ** np.arange(-1, 97)
+frequency = np.fft.rfftfreq(8_192, 1 / 16_000)[:, None]
+rising = (frequency - edges[:-2]) / (edges[1:-1] - edges[:-2])
+falling = (edges[2:] - frequency) / (edges[2:] - edges[1:-1])
+bands = np.minimum(rising, falling).clip(min=0)
+bands /= bands.sum(axis=0)
+
+def harmonic_image(signal):
+    padded = np.zeros(47_998)
+    front = max(47_998 - len(signal), 0) // 2
+    padded[front : front + len(signal)] = signal[:47_998]
+    resampled = librosa.resample(padded, orig_sr=48_000, target_sr=16_000, res_type="soxr_hq")[:15_999]
+    frames = librosa.util.frame(resampled, frame_length=1_024, hop_length=512).T * np.hanning(1_025)[:-1]
+    powers = np.abs(np.fft.rfft(frames, 8_192)) ** 2 @ bands
+    level = librosa.power_to_db(powers.T, ref=np.max, amin=1e-20, top_db=70)
+    return (255 * (1 + level / 70) + 0.5).astype(np.uint8)[::-1].copy()
 
 class Pool(nn.Module):
     def forward(self, maps):
@@ -246,10 +265,8 @@ network.eval()
 card = json.loads(Path({model!r}).with_suffix(".json").read_text())
 
 def classify(path):
-    signal, rate = librosa.load(path, sr=48_000)
-    front = max(47_998 - len(signal), 0) // 2
-    image = harmonic_image(signal.astype(float) * 32_768, front=front).copy()
-    image = torch.from_numpy(image)[None, None].float() / 255
+    signal, rate = librosa.load(path, sr=48_000, dtype=np.float64)
+    image = torch.from_numpy(harmonic_image(signal))[None, None].float() / 255
     with torch.no_grad():
         scores = network((image - card["normalisation"]["mean"]) / card["normalisation"]["std"])
     odds = float(scores[0, 0] - scores[0, 1]) * card["calibration"]["slope"] + card["calibration"]["intercept"]
@@ -263,7 +280,7 @@ if __name__ == "__main__":
 def _plain_classifier(folder: Path) -> Path:
     """The script that people would write, as a file."""
     path = folder / "plain_classifier.py"
-    path.write_text(PLAIN_CLASSIFIER.format(scripts=str(ROOT / "scripts"), model=str(SHIPPED_MODEL)))
+    path.write_text(PLAIN_CLASSIFIER.format(model=str(SHIPPED_MODEL)))
     return path
 
 
@@ -365,7 +382,67 @@ def notebooks(corpus: Corpus, folder: Path) -> dict:
     }
 
 
-STEPS = {step.__name__: step for step in (generation, training, grad_cams, one_file, many_files, headers, notebooks)}
+TRAIN_ON_MANY = """
+import sys
+sys.path.insert(0, {scripts!r})
+import numpy as np
+import pandas as pd
+from fastai.callback.core import CancelFitException
+from dataset import make_dls
+from splits import random_split
+from training import default_recipe, make_learner
+
+recipe = default_recipe({n_images})
+images = np.random.default_rng(0).integers(0, 256, ({n_images}, *recipe.image_size), dtype=np.uint8)
+genders = pd.Series(["female", "male"] * ({n_images} // 2))
+split = random_split(pd.Series([f"{{index}}.jpg" for index in range({n_images})]))
+dls = make_dls(images, genders, split, batch_size=recipe.batch_size, max_shift=recipe.max_shift)
+learn = make_learner(dls, recipe)
+
+def stop():
+    if learn.iter == {batches}:
+        raise CancelFitException
+
+learn.add_cb(type("Stop", (type(learn.cbs[0]),), {{"after_batch": lambda self: stop()}})())
+with learn.no_bar(), learn.no_logging():
+    learn.fit(1, recipe.learning_rate)
+"""
+
+
+def memory(corpus: Corpus, folder: Path) -> dict:
+    """The most memory that two steps take with all their processes; what processes share is counted in each."""
+    environment = {"CORPUS": str(corpus.folder), "WORKSPACE": str(folder)}
+    code = TRAIN_ON_MANY.format(scripts=str(ROOT / "scripts"), n_images=MANY_IMAGES, batches=BATCHES)
+    return {
+        "what": "memory at its most",
+        "bytes": {
+            "generation": peak_memory([sys.executable, str(ROOT / "scripts" / "generation.py")], environment),
+            f"training on {MANY_IMAGES:,} images": peak_memory([sys.executable, "-c", code], environment),
+        },
+    }
+
+
+def peak_memory(command: list[str], environment: dict[str, str]) -> int:
+    """Bytes that a program and its children held at most together, looked at twenty times a second."""
+    most = 0
+    with psutil.Popen(
+        command, env=os.environ | environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    ) as program:
+        while program.poll() is None:
+            try:
+                family = [program, *program.children(recursive=True)]
+                most = max(most, sum(member.memory_info().rss for member in family))
+            except psutil.NoSuchProcess:  # one of them has just ended
+                pass
+            time.sleep(0.05)
+    if program.returncode:
+        raise subprocess.CalledProcessError(program.returncode, command)
+    return most
+
+
+STEPS = {
+    step.__name__: step for step in (generation, training, grad_cams, one_file, many_files, headers, memory, notebooks)
+}
 
 
 def _recordings(corpus: Corpus):
@@ -379,6 +456,15 @@ def ratio(seconds: dict) -> dict:
     """How many times faster the pipeline is: the median over the pairs, and their range."""
     ratios = np.divide(seconds["reference"], seconds["pipeline"])
     return {"median": float(np.median(ratios)), "range": [float(ratios.min()), float(ratios.max())]}
+
+
+def told(found: dict) -> str:
+    """One line of what a step came to."""
+    if "bytes" in found:
+        return f"{found['what']}: " + ", ".join(f"{name} {size / 1e9:.2f} GB" for name, size in found["bytes"].items())
+    low, high = found["ratio"]["range"]
+    rate = f"{found['n'] / np.median(found['seconds']['pipeline']):,.1f} {found['unit']}/s"
+    return f"{found['what']}: {found['ratio']['median']:.1f} × ({low:.1f} to {high:.1f}), {rate}"
 
 
 def machine() -> dict:
@@ -404,12 +490,11 @@ def main() -> int:
         for name in options.steps or [step for step in STEPS if step != "notebooks"]:
             with tempfile.TemporaryDirectory() as folder:
                 found = STEPS[name](corpus, Path(folder))
-            found |= {"ratio": ratio(found["seconds"]), "corpus": corpus.title, "date": date.today().isoformat()}
-            measured[name] = found | {"machine": machine()}
+            if "seconds" in found:
+                found["ratio"] = ratio(found["seconds"])
+            measured[name] = found | {"corpus": corpus.title, "date": date.today().isoformat(), "machine": machine()}
             write_json(path, measured)
-            low, high = found["ratio"]["range"]
-            rate = f"{found['n'] / np.median(found['seconds']['pipeline']):,.1f} {found['unit']}/s"
-            print(f"{found['what']}: {found['ratio']['median']:.1f} × ({low:.1f} to {high:.1f}), {rate}")
+            print(told(found))
     except CorpusError as error:
         print(error, file=sys.stderr)
         return 1

@@ -135,13 +135,17 @@ def speed_table() -> str:
     """What scripts/benchmark.py measured: how many times faster each step is than its plain form."""
     measured = read_json(RESULTS / "benchmark.json")
     lines = ["| step | rate | times the plain way | range |", "|---|---|---|---|"]
-    for found in measured.values():
+    for found in (found for found in measured.values() if "seconds" in found):
         low, high = found["ratio"]["range"]
         seconds = median(found["seconds"]["pipeline"])
         rate = f"{found['n'] / seconds:,.0f} {found['unit']} a second" if found["n"] > 10 else f"{seconds:.1f} s"
         lines.append(f"| {found['what']} | {rate} | {found['ratio']['median']:.1f} | {low:.1f} to {high:.1f} |")
     machine = next(iter(measured.values()))["machine"]
-    return "\n".join([*lines, "", f"Measured on {machine['cores']} cores ({machine['cpu']}), without a GPU."])
+    told = f"Measured on {machine['cores']} cores ({machine['cpu']}), without a GPU."
+    if "memory" in measured:
+        sizes = [f"{name} {size / 1e9:.1f} GB" for name, size in measured["memory"]["bytes"].items()]
+        told += f" Memory at its most: {', '.join(sizes)}."
+    return "\n".join([*lines, "", told])
 
 
 BLOCKS = {
