@@ -13,6 +13,8 @@ from scipy.signal import fftconvolve
 
 from harmonic import PADDED_SAMPLES, WORKING_RATE
 
+VERSION = 1  # part of the key of the images made from augmented speech: raise it when a change here changes them
+
 RAISED = (0, 6)  # semitones that a voice is moved by; the formants hardly move when a person speaks up
 FORMANT_SCALES = (0.95, 1.05)
 ENVELOPE_WINDOW, ENVELOPE_HOP, ENVELOPE_ORDER = 512, 128, 28  # samples, samples, cepstral coefficients

@@ -90,8 +90,12 @@ def append(path: Path, text: str) -> None:
 
 
 def write_json(path: Path, value) -> None:
+    write_atomically(path, json_text(value))
+
+
+def json_text(value) -> str:
     """JSON knows no nan: a score that is undefined is written as null."""
-    write_atomically(path, json.dumps(_without_nan(value), indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+    return json.dumps(_without_nan(value), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def _without_nan(value):

@@ -17,7 +17,7 @@ import pandas as pd
 import torch
 from fastai.torch_core import set_seed
 
-from caching import cached_json, write_json
+from caching import cached_json
 from config import SEED
 from corpus import Corpus, CorpusError, resolve_corpus
 from dataset import available_images, decode_images, make_dls
@@ -44,8 +44,6 @@ def compare(corpus: Corpus) -> dict[str, dict]:
         key = {"images": fingerprint(table, split), "recipe": asdict(recipe)}
         path = corpus.results / "image_sizes" / f"{name}.json"
         found[name] = cached_json(path, key, lambda recipe=recipe: _train(corpus, table, split, recipe))
-        found[name]["images_per_second"] = round(measure_speed(size), 1)
-        write_json(path, {"key": key, "result": found[name]})
     return found
 
 
@@ -90,6 +88,7 @@ def _train(corpus: Corpus, table: pd.DataFrame, split: pd.Series, recipe: Recipe
         "epochs": recipe.epochs,
         "error_rate": float(error_rate),
         "f1_score": float(f1),
+        "images_per_second": round(measure_speed(recipe.image_size), 1),
         "versions": versions(),
     }
 

@@ -14,7 +14,7 @@ import pandas as pd
 import torch
 from fastai.data.core import DataLoaders, Datasets
 from fastai.data.transforms import Categorize, IntToFloatTensor, Normalize
-from fastai.torch_core import TensorImageBW
+from fastai.torch_core import TensorCategory, TensorImageBW
 from fastai.vision.core import TensorImage
 from fasttransform import DisplayedTransform
 from joblib import Parallel, delayed
@@ -32,23 +32,22 @@ BATCH = 500  # images a worker decodes before it reports back
 
 
 def available_images(corpus: Corpus, table: pd.DataFrame) -> pd.DataFrame:
-    """The rows of the images table (see generation.load_maps) whose JPEG is there, with its size and time as `stamp`.
+    """The rows of the images table (see generation.load_maps) whose JPEG is there, with `stamp` for its content.
 
-    Raises CorpusError where there is none at all, or where more of the recordings that are here are lost, because they
-    could not be read or have no image, than the environment variable ACCEPT_LOST (a number, 0 by default) accepts.
+    Raises CorpusError where there is none at all or one cannot be read, or where more of the recordings that are here
+    are lost, because they could not be read or have no image, than are accepted.
     """
-    present = {}
-    if corpus.images.is_dir():
-        for entry in os.scandir(corpus.images):
-            if entry.name.endswith(".jpg"):
-                stat = entry.stat()
-                present[entry.name] = f"{stat.st_size}-{stat.st_mtime_ns}"
-    stamps = table["image"].map(present)
+    present = set(os.listdir(corpus.images)) if corpus.images.is_dir() else set()
+    try:  # 30,000 images are read in a second
+        stamps = {image: file_digest(corpus.images / image) for image in table["image"] if image in present}
+    except OSError as error:
+        raise CorpusError(f"{error.filename}: cannot be read ({error.strerror})") from None
+    stamps = table["image"].map(stamps)
     if stamps.isna().all():
         raise CorpusError(f"{corpus.images}: no MFC JPEGs in it; run notebook 02_generate_mfc first")
     unreadable = table["path"].isin(_unreadable(corpus))
     lost = unreadable | stamps.isna() & table["path"].map(lambda path: (corpus.folder / path).exists())
-    if lost.sum() > _accepted():
+    if lost.sum() > accepted_losses():
         raise CorpusError(
             f"{corpus.images}: {lost.sum()} recordings have no image ({corpus.skipped.name} says which of them cannot "
             f"be read); repair or remove them and run notebook 02_generate_mfc again, or ACCEPT_LOST={lost.sum()}"
@@ -65,7 +64,8 @@ def _unreadable(corpus: Corpus) -> list[str]:
         raise CorpusError(f"{corpus.skipped}: not a list of recordings; run notebook 02_generate_mfc again") from None
 
 
-def _accepted() -> int:
+def accepted_losses() -> int:
+    """How many recordings may be lost, as the environment variable ACCEPT_LOST says; 0 by default."""
     accepted = os.environ.get("ACCEPT_LOST", "0")
     if not accepted.isdecimal():
         raise CorpusError(f"ACCEPT_LOST={printable(accepted)}: should be a number of recordings")
@@ -73,17 +73,13 @@ def _accepted() -> int:
 
 
 def load_images(corpus: Corpus, table: pd.DataFrame, *, size: tuple[int, int]) -> np.ndarray:
-    """The table's JPEGs as grey levels, uint8 of shape (images, height, width), in the table's order.
+    """The JPEGs of a table of available images as grey levels, uint8 (images, height, width), in the table's order.
 
     Decoded in parallel and kept in results/ for the next time. Raises CorpusError for a JPEG that cannot be decoded.
     """
     height, width = size
     names = table["image"].tolist()
-    try:
-        contents = [file_digest(corpus.images / name) for name in names]  # of 30,000 images in a second
-    except OSError as error:
-        raise CorpusError(f"{error.filename}: cannot be read ({error.strerror})") from None
-    key = digest(names, contents, size, VERSION, importlib.metadata.version("pillow"))
+    key = digest(names, table["stamp"].tolist(), size, VERSION, importlib.metadata.version("pillow"))
     path = corpus.results / f"{corpus.view}_{height}x{width}.npy"
     return cached_array(path, key, lambda: decode_images(corpus, names, size=size))
 
@@ -134,11 +130,13 @@ def make_dls(
     batch_size: int = 64,
     max_shift: float = 0.0,
     stats: tuple[float, float] | None = None,
+    speakers: np.ndarray | None = None,
 ) -> DataLoaders:
     """fastai DataLoaders over grey images: batches of float32 (batch, 1, height, width), normalised, and classes.
 
     images: uint8 (images, height, width); genders, split: of each image. Classes are 0 female, 1 male.
     stats: mean and standard deviation of the grey levels in 0…1, those of the training part by default.
+    speakers: number of each image's speaker, shape (images,), which the batches then hold as a third part.
     """
     parts = [np.flatnonzero(split == part).tolist() for part in ("train", "valid")]
     mean, std = stats or grey_stats(images[parts[0]])
@@ -150,8 +148,13 @@ def make_dls(
     def gender(index: int):
         return labels[index]
 
-    categorize = Categorize(vocab=list(GENDERS), sort=False)
-    datasets = Datasets(range(len(images)), [[image], [gender, categorize]], splits=parts)
+    def speaker(index: int):
+        return TensorCategory(int(speakers[index]))
+
+    transforms = [[image], [gender, Categorize(vocab=list(GENDERS), sort=False)]]
+    if speakers is not None:
+        transforms.append([speaker])
+    datasets = Datasets(range(len(images)), transforms, splits=parts, n_inp=1)
     return datasets.dataloaders(
         bs=batch_size,
         val_bs=256,

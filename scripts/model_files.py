@@ -1,15 +1,16 @@
 """A model's files: weights (safetensors, or ONNX for a quick start) and a JSON card that says what they are.
 
-The card is written last and holds the SHA-256 of every file beside it, so that a model is used only as it was saved.
+The card is put in place last and holds the SHA-256 of every file beside it: a model is used only as it was saved.
 Nothing here can run code from a file, and nothing here imports torch: the command line reads a card in no time.
 """
 
 import hashlib
 import json
 import math
+from contextlib import ExitStack
 from pathlib import Path
 
-from caching import replacing, write_json
+from caching import json_text, replacing
 from config import GENDERS
 from views import VIEWS
 
@@ -22,18 +23,19 @@ class ModelError(ValueError):
 
 
 def write_model(path: Path, weights: bytes, card: dict, *, onnx: bytes | None = None) -> dict:
-    """Writes <name>.safetensors, <name>.onnx where there is one, and last their card; returns the card as written."""
-    card_path = path.with_suffix(".json")
-    card_path.unlink(missing_ok=True)
-    path.with_suffix(".onnx").unlink(missing_ok=True)
+    """Writes <name>.safetensors, <name>.onnx where there is one, and their card; returns the card as written.
+
+    Nothing that was there is replaced before all of it is written. Raises OSError where there is no room.
+    """
     contents = {".safetensors": weights} | ({".onnx": onnx} if onnx else {})
-    for suffix, content in contents.items():
-        with replacing(path.with_suffix(suffix)) as partial:
-            partial.write_bytes(content)
     card = card | {"sha256": {suffix: hashlib.sha256(content).hexdigest() for suffix, content in contents.items()}}
-    card = json.loads(json.dumps(card))  # as it will be read
-    write_json(card_path, card)
-    return card
+    text = json_text(card)
+    with ExitStack() as files:  # which renames the last one first, and the card last
+        for suffix, content in {".json": text.encode(), **contents}.items():
+            files.enter_context(replacing(path.with_suffix(suffix))).write_bytes(content)
+    if not onnx:
+        path.with_suffix(".onnx").unlink(missing_ok=True)
+    return json.loads(text)  # as it will be read
 
 
 def read_card(path: Path) -> dict:

@@ -38,23 +38,28 @@ class Recipe:
     mixup: float = 0.0  # alpha of the Beta distribution that images are mixed by; 0: they are not
     balanced: bool = False  # True: an error on the rarer gender costs as much more as it is rarer
     keep_height: bool = False  # True: the head pools over time only, and knows at what height in the image it looks
+    speaker_weight: float = 0.0  # in the loss, of telling who speaks as well, while it is trained
     seed: int = SEED
 
+    def __post_init__(self):
+        if self.mixup and self.speaker_weight:
+            raise ValueError("a recipe cannot both mix images and tell their speakers")
 
-def make_head(recipe: Recipe) -> nn.Module:
-    """fastai's head for ResNet-34, which pools over the whole image, or over time only: (n, 512, h, w) → (n, 2).
+
+def make_head(recipe: Recipe, n_out: int = len(GENDERS)) -> nn.Module:
+    """fastai's head for ResNet-34, which pools over the whole image, or over time only: (n, 512, h, w) → (n, n_out).
 
     In a spectrogram the height is a frequency, and pooling over it throws away how high something was seen.
     """
     if not recipe.keep_height:
-        return create_head(BODY_FEATURES, len(GENDERS))
+        return create_head(BODY_FEATURES, n_out)
     height = math.ceil(recipe.image_size[0] / BODY_STRIDE)
-    layers = create_head(2 * height * BODY_FEATURES, len(GENDERS), lin_ftrs=[128], pool=False)
+    layers = create_head(2 * height * BODY_FEATURES, n_out, lin_ftrs=[128], pool=False)
     return nn.Sequential(AdaptiveConcatPool2d((height, 1)), nn.Flatten(), *layers)
 
 
-def small_network(image_size: tuple[int, int]) -> nn.Sequential:
-    """Four convolutions and a head that pools over time only, 0.23 million weights: (n, 1, h, w) → (n, 2).
+def small_network(image_size: tuple[int, int], n_out: int = len(GENDERS)) -> nn.Sequential:
+    """Four convolutions and a head that pools over time only, 0.23 million weights: (n, 1, h, w) → (n, n_out).
 
     For view `harmonic`, where the height is a frequency, and for speakers too few for ResNet-34's 21 million
     weights. As fastai's networks it has two parts, body and head.
@@ -65,7 +70,7 @@ def small_network(image_size: tuple[int, int]) -> nn.Sequential:
         layers += [nn.Conv2d(n_in, n_out, 3, padding=1, bias=False), nn.BatchNorm2d(n_out), nn.ReLU(), nn.MaxPool2d(2)]
     height = image_size[0] // 2 ** (len(widths) - 1)
     head = [AdaptiveConcatPool2d((height, 1)), nn.Flatten(), nn.Dropout(0.3)]
-    head += [nn.Linear(2 * height * widths[-1], 128), nn.ReLU(), nn.Dropout(0.3), nn.Linear(128, len(GENDERS))]
+    head += [nn.Linear(2 * height * widths[-1], 128), nn.ReLU(), nn.Dropout(0.3), nn.Linear(128, n_out)]
     return nn.Sequential(nn.Sequential(*layers), nn.Sequential(*head))
 
 

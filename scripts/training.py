@@ -6,6 +6,7 @@ is a safetensors file beside a JSON card of what it is; neither can run code whe
 """
 
 import argparse
+import errno
 import importlib.metadata
 import io
 import json
@@ -36,9 +37,11 @@ from fastai.torch_core import set_seed
 from fastai.vision.learner import create_body, vision_learner
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
+from torch import nn
+from torch.nn.functional import cross_entropy
 from torchvision.models import ResNet34_Weights, resnet34
 
-from caching import cached_json, digest, recompute, replacing, shown
+from caching import cached_json, digest, recompute, remove_abandoned, replacing, shown
 from config import GENDERS, SEED, smoke
 from corpus import Corpus, CorpusError, resolve_corpus
 from dataset import available_images, grey_stats, load_images, make_dls
@@ -58,12 +61,13 @@ MOST_EPOCHS = 30
 def default_recipe(n_images: int, **changes) -> Recipe:
     """The recipe for a corpus of so many images, with some of its fields changed.
 
-    Many images are learned in larger batches, which a processor gets through faster, at a higher rate. A small corpus
+    Many images are learned in larger batches, which a processor gets through faster, at a higher rate, and with their
+    speakers as a second thing to tell, which leaves half as many errors on speakers that were heard. A small corpus
     gets more epochs, so that its network also sees about as many batches as it takes to learn anything from scratch;
     the tests' smoke run gets one.
     """
     if n_images >= MANY_IMAGES:
-        own = {"batch_size": 128, "learning_rate": 4e-3, "max_shift": 0.2}
+        own = {"batch_size": 128, "learning_rate": 4e-3, "max_shift": 0.2, "speaker_weight": 1.0, "epochs": 6}
     else:
         steps_per_epoch = max(1, round((1 - VALID_FRACTION) * n_images / Recipe.batch_size))
         own = {"epochs": min(max(Recipe.epochs, round(LEAST_STEPS / steps_per_epoch)), MOST_EPOCHS)}
@@ -92,22 +96,29 @@ def imagenet_state() -> dict[str, torch.Tensor] | None:
         return None
 
 
-def make_learner(dls: DataLoaders, recipe: Recipe, imagenet: dict[str, torch.Tensor] | None = None) -> Learner:
+def make_learner(
+    dls: DataLoaders, recipe: Recipe, imagenet: dict[str, torch.Tensor] | None = None, *, n_speakers: int = 0
+) -> Learner:
     """A fastai Learner with the recipe's network for one grey channel and two classes, female the positive one.
 
     imagenet: weights of torchvision's resnet34; the three colour channels' first weights are summed, which is what
-    an image with three equal channels amounts to. Raises ModelError where they do not fit.
+    an image with three equal channels amounts to. n_speakers: how many of them `dls` tells of, for a recipe with a
+    speaker_weight; the network then has so many outputs more (see TellSpeakers). Raises ModelError where the weights
+    do not fit.
     """
+    n_out = len(GENDERS) + n_speakers
     options = {
         "loss_func": CrossEntropyLossFlat(weight=class_weights(dls) if recipe.balanced else None),
         "metrics": [error_rate, F1Score(pos_label=GENDERS.index("female"))],
         "cbs": [ChannelsLast(), SeedEpochs()],
     }
     if recipe.architecture == "small":
-        learn = Learner(dls, small_network(recipe.image_size), **options)
+        learn = Learner(dls, small_network(recipe.image_size, n_out), **options)
     else:
-        body = {"n_in": 1, "n_out": len(GENDERS), "pretrained": False, "normalize": False}
-        learn = vision_learner(dls, resnet34, custom_head=make_head(recipe), **body, **options)
+        body = {"n_in": 1, "n_out": n_out, "pretrained": False, "normalize": False}
+        learn = vision_learner(dls, resnet34, custom_head=make_head(recipe, n_out), **body, **options)
+    if n_speakers:
+        learn.add_cb(TellSpeakers(recipe.speaker_weight))
     if recipe.mixup:
         learn.add_cb(MixUp(recipe.mixup))
     if imagenet is not None:
@@ -128,6 +139,36 @@ def class_weights(dls: DataLoaders) -> torch.Tensor:
     """What an error on each class costs, shape (2,), so that both classes of the training part weigh the same."""
     counts = torch.bincount(torch.tensor([int(dls.train_ds[index][1]) for index in range(len(dls.train_ds))]))
     return (counts.sum() / (len(counts) * counts)).to(dls.device)
+
+
+class TellSpeakers(Callback):
+    """Has a network tell who speaks, too, by scores behind those of the genders, and adds that to the training loss.
+
+    Telling sixty voices apart teaches more about each than telling two kinds apart. The added outputs are of no use
+    afterwards: `detach` leaves the network, and its weights for the genders, as if they had never been there.
+    """
+
+    def __init__(self, weight: float):
+        self.weight = weight
+
+    def before_batch(self):
+        *genders, self.speakers = self.yb
+        self.learn.yb = tuple(genders)
+
+    def after_pred(self):
+        self.scores = self.pred[:, len(GENDERS) :]
+        self.learn.pred = self.pred[:, : len(GENDERS)]
+
+    def after_loss(self):
+        if self.training:
+            self.learn.loss_grad = self.loss_grad + self.weight * cross_entropy(self.scores, self.speakers)
+
+    def detach(self):
+        last = self.model[1][-1]
+        last.out_features = len(GENDERS)
+        for name, parameter in last.named_parameters():
+            setattr(last, name, nn.Parameter(parameter.detach()[: len(GENDERS)].clone()))
+        self.learn.remove_cb(self)
 
 
 class CpuBfloat16(Callback):
@@ -224,7 +265,10 @@ def _save_checkpoint(learn: Learner, path: Path, key: str, history: list[dict]) 
         plain.append({name: value for name, value in state.items() if not torch.is_tensor(value)})
     told = {"key": key, "history": history, "optimiser": plain}
     with replacing(path) as partial:
-        save_file(tensors, partial, metadata={"checkpoint": json.dumps(told)})
+        try:
+            save_file(tensors, partial, metadata={"checkpoint": json.dumps(told)})
+        except SafetensorError as error:  # its own for a full disk
+            raise OSError(errno.EIO, str(error)) from None
 
 
 def _read_checkpoint(path: Path, key: str) -> dict | None:
@@ -261,9 +305,7 @@ def find_learning_rate(
     """fastai's learning-rate search: dict of rates, smoothed losses and the suggestion (valley); cached."""
 
     def search() -> dict:
-        dls = make_dls(images, table["gender"], split, batch_size=recipe.batch_size, max_shift=recipe.max_shift)
-        set_seed(recipe.seed, reproducible=True)
-        learn = make_learner(dls, recipe, imagenet_state())
+        learn = _learner_for(images, table, split, recipe, imagenet_state())
         learn.path = corpus.results  # where fastai keeps the weights during the search
         found = learn.lr_find(num_it=20 if smoke() else 100, show_plot=False, suggest_funcs=SuggestionMethod.Valley)
         return {
@@ -274,6 +316,25 @@ def find_learning_rate(
 
     key = {"images": fingerprint(table, split), "view": corpus.view, "version": VERSION, "recipe": asdict(recipe)}
     return cached_json(corpus.results / "learning_rate.json", key, search)
+
+
+def _learner_for(
+    images: np.ndarray,
+    table: pd.DataFrame,
+    split: pd.Series,
+    recipe: Recipe,
+    imagenet: dict[str, torch.Tensor] | None,
+    stats: tuple[float, float] | None = None,
+) -> Learner:
+    """A Learner with the batches that the recipe asks for, and a network of its seed."""
+    speakers, names = None, []
+    if recipe.speaker_weight:
+        names = sorted(table["speaker"][split == "train"].unique())
+        speakers = pd.Index(names).get_indexer(table["speaker"])  # -1: in the validation part only
+    shift = {"batch_size": recipe.batch_size, "max_shift": recipe.max_shift}
+    dls = make_dls(images, table["gender"], split, **shift, stats=stats, speakers=speakers)
+    set_seed(recipe.seed, reproducible=True)
+    return make_learner(dls, recipe, imagenet, n_speakers=len(names))
 
 
 def fingerprint(table: pd.DataFrame, split: pd.Series) -> str:
@@ -296,9 +357,8 @@ def train_model(
     """
     path = model_path(corpus, name)
     stats = grey_stats(images[(split == "train").to_numpy()])
-    dls = make_dls(
-        images, table["gender"], split, batch_size=recipe.batch_size, max_shift=recipe.max_shift, stats=stats
-    )
+    shift = {"batch_size": recipe.batch_size, "max_shift": recipe.max_shift}
+    dls = make_dls(images, table["gender"], split, **shift, stats=stats)
     key = digest(fingerprint(table, split), corpus.view, VERSION, asdict(recipe))
     if path.exists() and not recompute():
         card = read_card(path)
@@ -311,12 +371,16 @@ def train_model(
                 print(f"From the cache: {shown(path)}")
                 return learn, card
     imagenet = imagenet_state() if recipe.architecture == "resnet34" else None
-    set_seed(recipe.seed, reproducible=True)
-    learn = make_learner(dls, recipe, imagenet)
+    learn = _learner_for(images, table, split, recipe, imagenet, stats)
     checkpoint = path.with_suffix(".checkpoint")
+    checkpoint.parent.mkdir(parents=True, exist_ok=True)
+    remove_abandoned(checkpoint.parent)
     history = train(
         learn, recipe, checkpoint=checkpoint, key=digest(key, imagenet is not None), pretrained=imagenet is not None
     )
+    if recipe.speaker_weight:
+        learn.tell_speakers.detach()
+        learn.dls = dls
     card = {
         "name": name,
         "classes": list(GENDERS),
@@ -369,12 +433,12 @@ def main() -> int:
             recipe = default_recipe(len(table), seed=seed)
             images = load_images(corpus, table, size=recipe.image_size)
             split = random_split(table["image"], seed=seed)
-            _, card = train_model(corpus, images, table, split, recipe, name=f"mfc_random_seed{seed}")
+            card = train_model(corpus, images, table, split, recipe, name=f"mfc_random_seed{seed}")[1]
             last = card["history"][-1]
             print(
                 f"seed {seed}: error rate {last['error_rate']:.2%}, F1 {last['f1_score']:.4f}, {card['seconds']:.0f} s"
             )
-    except (CorpusError, ModelError) as error:
+    except (CorpusError, ModelError, OSError) as error:
         print(error, file=sys.stderr)
         return 1
     return 0

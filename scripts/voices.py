@@ -14,13 +14,16 @@ import pandas as pd
 from joblib import Parallel, delayed
 from tqdm.auto import tqdm
 
-from audio import AudioError, read_signal, speech_windows
+from audio import VERSION as READER
+from audio import AudioError, printable, read_signal, speech_windows
+from augmentation import VERSION as AUGMENTATION
 from augmentation import augment
-from caching import digest
+from caching import digest, file_digest
 from config import AUDIOMNIST, RESULTS, ROOT, SEED, smoke
 from corpus import Corpus, CorpusError, load_recordings
+from dataset import accepted_losses
 from demo_corpus import make_demo_corpus
-from harmonic import WORKING_RATE, band_powers, to_image
+from harmonic import PARAMETERS, WORKING_RATE, band_powers, to_image
 
 LIBRISPEECH = Path(os.environ.get("LIBRISPEECH", ROOT.parent / "LibriSpeech"))
 N_SYNTHETIC, SYNTHETIC_SEED = 400, 7  # speakers, none of whom is in the demo corpus
@@ -79,7 +82,7 @@ def librispeech_recordings() -> pd.DataFrame:
 
 
 def training_recordings(*, synthetic_only: bool = False) -> pd.DataFrame:
-    """All training recordings: source, speaker ('<source> <key>'), gender, path, stamp (size and time), part.
+    """All training recordings: source, speaker ('<source> <key>'), gender, path, stamp (of the content), part.
 
     One in seven speakers of each source and gender is for validation and calibration; small sources only train.
     """
@@ -98,28 +101,42 @@ def training_recordings(*, synthetic_only: bool = False) -> pd.DataFrame:
     table["speaker"] = table["source"] + " " + table["speaker"]
     rank = table.groupby("speaker")["path"].rank(method="first")
     table = table[rank <= table["source"].map(lambda source: SOURCES[source].most_recordings)]
-    stamps = [f"{path.stat().st_size}-{path.stat().st_mtime_ns}" for path in table["path"]]
-    return table.assign(stamp=stamps).reset_index(drop=True)
+    try:
+        return table.assign(stamp=table["path"].map(file_digest)).reset_index(drop=True)
+    except OSError as error:
+        raise CorpusError(f"{printable(error.filename)}: cannot be read ({error.strerror})") from None
 
 
 def augmented_images(recordings: pd.DataFrame, *, n_jobs: int | None = None) -> tuple[np.ndarray, np.ndarray]:
-    """Images, uint8 (images, 96, 30), and the row of `recordings` that each was made from; the same with any n_jobs."""
+    """Images, uint8 (images, 96, 30), and the row of `recordings` that each was made from; the same with any n_jobs.
+
+    Raises CorpusError where more recordings cannot be read than are accepted (see dataset.accepted_losses).
+    """
     jobs = list(zip(recordings["path"], recordings["source"], range(len(recordings))))
     work = Parallel(n_jobs=n_jobs or os.cpu_count(), return_as="generator", batch_size=8)(
         delayed(_images_of)(path, SOURCES[source].images_per_window, number) for path, source, number in jobs
     )
-    images, rows = [], []
+    images, rows, problems = [], [], []
     for number, made in enumerate(tqdm(work, "augmented images", total=len(jobs), unit="recording", leave=False)):
-        images += made
-        rows += [number] * len(made)
+        if isinstance(made, str):
+            problems.append(made)
+        else:
+            images += made
+            rows += [number] * len(made)
+    if len(problems) > accepted_losses():
+        raise CorpusError(
+            f"{problems[0]}; {len(problems)} recordings cannot be read: repair or remove them, or "
+            f"ACCEPT_LOST={len(problems)}"
+        )
     return np.stack(images), np.array(rows)
 
 
-def _images_of(path: Path, images_per_window: int, number: int) -> list[np.ndarray]:
+def _images_of(path: Path, images_per_window: int, number: int) -> list[np.ndarray] | str:
+    """The images made of one recording, or why it cannot be read."""
     try:
         signal = read_signal(path, sample_rate=WORKING_RATE)
-    except AudioError:
-        return []
+    except AudioError as error:
+        return str(error)
     rng = np.random.default_rng([SEED, number])
     images = []
     for window in speech_windows(signal, sample_rate=WORKING_RATE):
@@ -142,4 +159,4 @@ def _word_of(speech: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 def images_key(recordings: pd.DataFrame) -> str:
     """Stands for the images that `augmented_images` makes of the recordings."""
-    return digest(recordings.astype(str).to_numpy().tolist(), SOURCES)
+    return digest(recordings.astype(str).to_numpy().tolist(), SOURCES, PARAMETERS, READER, AUGMENTATION)

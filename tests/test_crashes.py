@@ -12,16 +12,20 @@ import sys
 import time
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 import config
 import generation
+import training
 from caching import ABANDONED, cached_array, cached_json
 from corpus import load_recordings
 from generation import generate_images, open_jpeg
+from model_files import write_model
 
 ROOT = Path(__file__).resolve().parents[1]
 KILLS = {"generation": 12, "caches": 20, "training": 5}
@@ -273,6 +277,31 @@ def write_where_there_is_no_room(folder, make_full) -> None:
         with pytest.raises(OSError, match="No space left|File too large") as error:
             write()
         assert "/x." in str(error.value) and "partial" not in str(error.value) and "\n" not in str(error.value)
+
+
+def save_where_there_is_no_room(folder, make_full) -> None:
+    make_full(folder)
+    for save in (
+        lambda: write_model(folder / "x.safetensors", bytes(40_000), {"name": "new"}, onnx=b"new"),
+        lambda: training._save_checkpoint(learner(50_000), folder / "x.checkpoint", "new", []),
+    ):
+        with pytest.raises(OSError, match="No space left|File too large") as error:
+            save()
+        assert "/x." in str(error.value) and "partial" not in str(error.value) and "\n" not in str(error.value)
+
+
+def learner(n_weights: int) -> SimpleNamespace:
+    """What a checkpoint is made of, with so many weights."""
+    return SimpleNamespace(model=torch.nn.Linear(n_weights, 1), opt=SimpleNamespace(state_dict=lambda: {"state": []}))
+
+
+def test_where_there_is_no_room_a_model_and_a_checkpoint_stay_as_they_were(tmp_path, context, full_disk):
+    folder, make_full = full_disk
+    write_model(folder / "x.safetensors", b"old", {"name": "old"}, onnx=b"old too")
+    training._save_checkpoint(learner(10), folder / "x.checkpoint", "old", [])
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    Run(context, save_where_there_is_no_room, folder, make_full).finish()
+    assert {path.name: path.read_bytes() for path in folder.iterdir() if path.name != "large"} == before
 
 
 def test_where_there_is_no_room_generation_says_so_in_one_line_and_goes_on_later(

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -9,12 +10,13 @@ import pytest
 import torch
 from fastai.callback.core import Callback
 from safetensors.torch import load_file, save_file
+from torch.nn.functional import cross_entropy
 from torchvision.models import resnet34
 
 import training
 from model_files import ModelError
 from networks import Recipe, predict
-from training import train_model
+from training import TellSpeakers, train_model
 
 RECIPE = Recipe(image_size=(32, 32), epochs=2, batch_size=8, max_shift=0.1)
 
@@ -70,6 +72,57 @@ def test_a_trained_model_is_safetensors_with_a_card_and_comes_from_the_cache_aft
     assert same_card == card and same(learn.model.state_dict(), cached.model.state_dict())
 
 
+def test_a_network_that_told_speakers_too_is_kept_without_them(buzz_corpus, data, capsys):
+    images, table, split = data
+    table["speaker"] = [f"{index % 10:02}" for index in range(40)]  # two of them in the validation part only
+    recipe = replace(RECIPE, speaker_weight=1.0)
+    learn, card = train_model(buzz_corpus, images, table, split, recipe, name="told")
+    train_model(buzz_corpus, images, table, split, RECIPE, name="plain")
+    told, plain = weights(buzz_corpus, "told"), weights(buzz_corpus, "plain")
+    assert {name: tensor.shape for name, tensor in told.items()} == {name: t.shape for name, t in plain.items()}
+    assert not same(told, plain)
+    assert learn.validate()[1] == pytest.approx(card["history"][-1]["error_rate"])
+    capsys.readouterr()
+    cached, _ = train_model(buzz_corpus, images, table, split, recipe, name="told")
+    assert "From the cache" in capsys.readouterr().out and same(learn.model.state_dict(), cached.model.state_dict())
+
+
+def test_the_loss_is_of_genders_and_speakers(buzz_corpus, data):
+    images, table, split = data
+    speakers = pd.Categorical(table["speaker"]).codes
+    dls = training.make_dls(images, table["gender"], split, batch_size=8, speakers=speakers)
+    learn = training.make_learner(dls, replace(RECIPE, speaker_weight=0.5), n_speakers=40)
+    learn.add_cb(Keep())
+    with learn.no_bar(), learn.no_logging():
+        learn.fit(1)
+    for genders, spoken, scores, whole, of_genders in learn.keep.seen:
+        expected = cross_entropy(scores[:, :2], genders) + 0.5 * cross_entropy(scores[:, 2:], spoken)
+        torch.testing.assert_close(whole, expected)
+        torch.testing.assert_close(of_genders, cross_entropy(scores[:, :2], genders))
+
+
+class Keep(Callback):
+    """Keeps what the loss of each training batch was made from."""
+
+    order = TellSpeakers.order + 1
+
+    def before_fit(self):
+        self.seen = []
+
+    def after_loss(self):
+        if self.training:
+            scores = torch.cat([self.pred, self.tell_speakers.scores], dim=1)
+            whole, of_genders = self.loss_grad.detach(), self.loss.detach()
+            self.seen.append(
+                (self.yb[0].as_subclass(torch.Tensor), self.tell_speakers.speakers, scores, whole, of_genders)
+            )
+
+
+def test_a_recipe_cannot_mix_images_and_tell_their_speakers():
+    with pytest.raises(ValueError, match="mix"):
+        Recipe(mixup=0.4, speaker_weight=1.0)
+
+
 def test_the_same_seed_gives_the_same_weights_and_another_seed_others(buzz_corpus, data):
     for name, seed in (("one", 1), ("again", 1), ("other", 2)):
         train_model(buzz_corpus, *data, Recipe(**RECIPE.__dict__ | {"seed": seed}), name=name)
@@ -89,8 +142,8 @@ def test_a_run_stopped_in_its_second_epoch_ends_with_the_weights_of_an_undisturb
 
     real = training.make_learner
 
-    def stopping(*arguments):
-        learn = real(*arguments)
+    def stopping(*arguments, **options):
+        learn = real(*arguments, **options)
         learn.add_cb(Stop())
         return learn
 
