@@ -66,8 +66,8 @@ def small_network(image_size: tuple[int, int], n_out: int = len(GENDERS)) -> nn.
     """
     widths = (1, 16, 32, 64, 96)
     layers = []
-    for n_in, n_out in zip(widths, widths[1:]):
-        layers += [nn.Conv2d(n_in, n_out, 3, padding=1, bias=False), nn.BatchNorm2d(n_out), nn.ReLU(), nn.MaxPool2d(2)]
+    for n_in, width in zip(widths, widths[1:]):
+        layers += [nn.Conv2d(n_in, width, 3, padding=1, bias=False), nn.BatchNorm2d(width), nn.ReLU(), nn.MaxPool2d(2)]
     height = image_size[0] // 2 ** (len(widths) - 1)
     head = [AdaptiveConcatPool2d((height, 1)), nn.Flatten(), nn.Dropout(0.3)]
     head += [nn.Linear(2 * height * widths[-1], 128), nn.ReLU(), nn.Dropout(0.3), nn.Linear(128, n_out)]

@@ -82,6 +82,16 @@ def test_augmented_images_do_not_depend_on_the_number_of_workers(librispeech):
     assert images.shape[1:] == (96, 30) and len(images) % 8 == 0 and set(rows) == set(range(8))
 
 
+def test_a_recording_that_cannot_be_read_is_not_lost_in_silence(librispeech, monkeypatch):
+    (librispeech / "train-clean-100" / "3" / "7" / "3-7-0000.flac").write_bytes(b"no sound")
+    recordings = voices.training_recordings()
+    with pytest.raises(CorpusError, match="3-7-0000.flac.*1 recordings cannot be read.*ACCEPT_LOST=1"):
+        voices.augmented_images(recordings, n_jobs=1)
+    monkeypatch.setenv("ACCEPT_LOST", "1")
+    _, rows = voices.augmented_images(recordings, n_jobs=1)
+    assert len(set(rows)) == 7
+
+
 def test_training_writes_a_model_that_loads_with_a_calibrated_card(librispeech, tmp_path, monkeypatch):
     monkeypatch.setenv("SMOKE", "1")
     monkeypatch.setattr(train_shipped_model, "FOLDER", tmp_path / "shipped")
