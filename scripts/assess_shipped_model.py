@@ -77,7 +77,11 @@ def main() -> int:
     if options.doubtful:
         found["doubtful"] = options.doubtful
         found["without_doubtful"] = figures(predictions[~predictions["speaker"].isin(options.doubtful)])
-    write_json(RESULTS / "shipped" / f"{model.stem}_on_{corpus.name}.json", found)
+    try:
+        write_json(RESULTS / "shipped" / f"{model.stem}_on_{corpus.name}.json", found)
+    except OSError as error:
+        print(error, file=sys.stderr)
+        return 1
     for part in ("all", "without_doubtful"):
         if part in found:
             scores = found[part]["recordings"]["scores"]

@@ -21,7 +21,7 @@ import soxr
 
 from config import RECORDING_SAMPLES, SAMPLE_RATE
 
-VERSION = 1  # part of the key of all that is made from signals: raise it when a change here changes a signal
+VERSION = 1  # part of many keys: raise it when a change here changes a signal, or what of it is taken for speech
 
 INT16_FULL_SCALE = 32_768
 
@@ -158,7 +158,7 @@ def channel_weights(path: Path) -> np.ndarray:
     if not n_samples:
         raise AudioError(path, "holds no sound")
     covariance = products / n_samples - np.outer(total, total) / n_samples**2
-    power = covariance.diagonal()
+    power = covariance.diagonal().clip(min=0)  # rounding leaves less than nothing of a constant
     sounding = power >= power.max() / 100
     weights = sounding / sounding.sum()
     if weights @ covariance @ weights < power.max() / 10:

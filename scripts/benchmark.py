@@ -2,7 +2,7 @@
 """How fast the pipeline is, against the way most people would write each step, and against what the machine can do.
 
     python scripts/benchmark.py                       all steps, on the corpus that is there
-    python scripts/benchmark.py generation grad_cam   these only; the figures of the others stay as they are
+    python scripts/benchmark.py generation grad_cams  these only; the figures of the others stay as they are
 
 Reference and pipeline take turns (A B A B …) in the same run, so that whatever else the machine does slows both.
 Prints a table of ratios and writes results/benchmark.json. The references are written here, as plainly as they come.
@@ -16,6 +16,7 @@ import io
 import json
 import os
 import platform
+import re
 import subprocess
 import sys
 import tempfile
@@ -52,6 +53,7 @@ RECORDINGS = 1_000  # that images are made of, and that are classified
 HEADERS = 30_000  # WAVs that are listed
 TRAIN, VALID, EPOCHS = 800, 200, 4  # images and epochs of the training that is timed
 MAPS = 128  # images that Grad-CAM explains
+RUN_TIME = re.compile(r"^(\d\d)_\w+\.ipynb: (\d+) s$", re.MULTILINE)  # what run_notebooks.py prints
 MANY_IMAGES, BATCHES = 30_000, 20  # of a training whose memory is measured; it is stopped after so many batches
 
 
@@ -370,15 +372,19 @@ def headers(corpus: Corpus, folder: Path) -> dict:
 def notebooks(corpus: Corpus, folder: Path) -> dict:
     command = [sys.executable, ROOT / "scripts" / "run_notebooks.py"]
     environment = os.environ | {"CORPUS": "demo", "WORKSPACE": str(folder)}
+    runs = []
 
     def run():
-        subprocess.run(command, env=environment, capture_output=True, check=True)
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+        runs.append({name: int(seconds) for name, seconds in RUN_TIME.findall(done.stdout)})
 
+    seconds = in_turns(run, run, pairs=1)
     return {
         "what": "all notebooks on the demo corpus, first run and second run",
-        "n": 6,
+        "n": len(runs[0]),
         "unit": "notebooks",
-        "seconds": in_turns(run, run, pairs=1),
+        "seconds": seconds,
+        "seconds_of_each": {name: [times[name] for times in runs] for name in runs[0]},
     }
 
 
@@ -387,7 +393,7 @@ import sys
 sys.path.insert(0, {scripts!r})
 import numpy as np
 import pandas as pd
-from fastai.callback.core import CancelFitException
+from fastai.callback.core import Callback, CancelFitException
 from dataset import make_dls
 from splits import random_split
 from training import default_recipe, make_learner
@@ -396,14 +402,16 @@ recipe = default_recipe({n_images})
 images = np.random.default_rng(0).integers(0, 256, ({n_images}, *recipe.image_size), dtype=np.uint8)
 genders = pd.Series(["female", "male"] * ({n_images} // 2))
 split = random_split(pd.Series([f"{{index}}.jpg" for index in range({n_images})]))
-dls = make_dls(images, genders, split, batch_size=recipe.batch_size, max_shift=recipe.max_shift)
-learn = make_learner(dls, recipe)
+speakers = np.arange({n_images}) % 60
+dls = make_dls(images, genders, split, batch_size=recipe.batch_size, max_shift=recipe.max_shift, speakers=speakers)
+learn = make_learner(dls, recipe, n_speakers=60)
 
-def stop():
-    if learn.iter == {batches}:
-        raise CancelFitException
+class Stop(Callback):
+    def after_batch(self):
+        if self.iter == {batches}:
+            raise CancelFitException
 
-learn.add_cb(type("Stop", (type(learn.cbs[0]),), {{"after_batch": lambda self: stop()}})())
+learn.add_cb(Stop())
 with learn.no_bar(), learn.no_logging():
     learn.fit(1, recipe.learning_rate)
 """
@@ -411,7 +419,7 @@ with learn.no_bar(), learn.no_logging():
 
 def memory(corpus: Corpus, folder: Path) -> dict:
     """The most memory that two steps take with all their processes; what processes share is counted in each."""
-    environment = {"CORPUS": str(corpus.folder), "WORKSPACE": str(folder)}
+    environment = {"CORPUS": "demo" if corpus.name == "demo" else str(corpus.folder), "WORKSPACE": str(folder)}
     code = TRAIN_ON_MANY.format(scripts=str(ROOT / "scripts"), n_images=MANY_IMAGES, batches=BATCHES)
     return {
         "what": "memory at its most",
@@ -495,8 +503,12 @@ def main() -> int:
             measured[name] = found | {"corpus": corpus.title, "date": date.today().isoformat(), "machine": machine()}
             write_json(path, measured)
             print(told(found))
-    except CorpusError as error:
+    except (CorpusError, OSError) as error:
         print(error, file=sys.stderr)
+        return 1
+    except subprocess.CalledProcessError as error:
+        said = (error.stderr or "").strip().splitlines()
+        print(f"{Path(str(error.cmd[1])).name} failed: {said[-1] if said else 'without a word'}", file=sys.stderr)
         return 1
     return 0
 

@@ -57,8 +57,14 @@ def replacing(path: Path):
 def _naming(path: Path):
     try:
         yield
+    except _NamedError:
+        raise
     except OSError as error:
-        raise OSError(error.errno or errno.EIO, error.strerror or str(error), str(path)) from None
+        raise _NamedError(error.errno or errno.EIO, error.strerror or str(error), str(path)) from None
+
+
+class _NamedError(OSError):
+    """Already says which file it is of, which another file that is written at the same time must not change."""
 
 
 def _umask() -> int:

@@ -15,7 +15,7 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
-SUFFIXES = {".wav", ".flac", ".ogg", ".mp3", ".aif", ".aiff"}
+SUFFIXES = {".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".au", ".caf"}
 
 
 def sound_files(paths: list[Path]) -> list[Path]:
@@ -60,7 +60,11 @@ def main(arguments: list[str] | None = None) -> int:
         if options.images and answer.gender:
             from explanation import draw_answer  # here, because matplotlib and torch take seconds to import
 
-            draw_answer(classifier, answer, options.images / f"{_file_name(path, files)}.png")
+            try:
+                draw_answer(classifier, answer, options.images / f"{_file_name(path, files)}.png")
+            except (OSError, ModelError) as error:
+                print(error, file=sys.stderr)
+                return 1
     return int(any(answer.gender is None for answer in answers))
 
 

@@ -23,7 +23,7 @@ from corpus import Corpus, CorpusError, resolve_corpus
 from dataset import available_images, decode_images, make_dls
 from generation import load_maps
 from networks import Recipe
-from training import fingerprint, make_learner, versions
+from training import VERSION, fingerprint, make_learner, small_batch, versions
 
 SIZES = ((12, 98), (32, 56), (32, 112))  # the first is what an MFC JPEG was made from
 N_TRAIN, N_VALID = 4_000, 1_000
@@ -40,8 +40,8 @@ def compare(corpus: Corpus) -> dict[str, dict]:
     found = {}
     for size in SIZES:
         name = f"{size[0]}x{size[1]}"
-        recipe = Recipe(image_size=size, epochs=EPOCHS)
-        key = {"images": fingerprint(table, split), "recipe": asdict(recipe)}
+        recipe = Recipe(image_size=size, epochs=EPOCHS, batch_size=small_batch(len(table) - n_valid))
+        key = {"images": fingerprint(table, split), "recipe": asdict(recipe), "version": VERSION}
         path = corpus.results / "image_sizes" / f"{name}.json"
         found[name] = cached_json(path, key, lambda recipe=recipe: _train(corpus, table, split, recipe))
     return found
@@ -99,7 +99,7 @@ def main() -> int:
         for name, result in compare(corpus).items():
             told = f"error rate {result['error_rate']:.2%}, F1 {result['f1_score']:.4f}"
             print(f"{name}: {told}, {result['images_per_second']:.0f} images a second")
-    except CorpusError as error:
+    except (CorpusError, OSError) as error:
         print(error, file=sys.stderr)
         return 1
     return 0

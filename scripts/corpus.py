@@ -26,6 +26,7 @@ METADATA = "audioMNIST_meta.txt"
 AUDIOMNIST_FEMALE = frozenset("12 26 28 36 43 47 52 56 57 58 59 60".split())
 AUDIOMNIST_SPEAKERS = tuple(f"{number:02}" for number in range(1, 61))
 AUDIOMNIST_REPETITIONS = 50
+NAMED = 10  # speakers at most, where some are missing
 PLAUSIBLE_AGES = (3, 110)  # years
 # A speaker's key is the name of a folder: nothing that leads elsewhere.
 RECORDING_NAME = re.compile(r"(?P<digit>\d)_(?P<speaker>[^./\\:][^/\\:]*)_(?P<repetition>\d+)\.wav", re.ASCII)
@@ -150,6 +151,7 @@ def unify_spelling(names: pd.Series, *, similarity: float = 0.85) -> pd.Series:
 
     `similarity` is difflib's ratio of the lower-case names from which the rarer one counts as a slip.
     """
+    names = names.map(str, na_action="ignore")
     counts = names.dropna().value_counts()
     spellings: dict[str, str] = {}
     for name in counts.index:  # commonest first, so that a slip meets the right spelling
@@ -240,10 +242,10 @@ def completeness(recordings: pd.DataFrame) -> str:
     absent = list(by_speaker.index[by_speaker["sum"] == 0])
     partial = by_speaker[(by_speaker["sum"] > 0) & (by_speaker["sum"] < by_speaker["size"])]
     missing = []
-    if absent:
-        missing.append(f"all of {len(absent)} speakers ({' '.join(absent)})")
-    if len(partial):
-        missing.append(f"part of {len(partial)} speakers ({' '.join(partial.index)})")
+    for part, names in (("all", absent), ("part", list(partial.index))):
+        if names:
+            more = " …" if len(names) > NAMED else ""
+            missing.append(f"{part} of {len(names)} speakers ({' '.join(names[:NAMED])}{more})")
     return f"{here:,} of {total:,} WAVs are here; missing: {' and '.join(missing)}."
 
 

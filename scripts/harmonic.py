@@ -64,7 +64,7 @@ def _short_weights() -> np.ndarray:
 
     A power spectrum is the Fourier transform of the windowed frame's autocorrelation, which is zero from the window's
     length on. So twice that length tells all of it, and what the bands sum of N_FFT's bins is another weighted sum of
-    the fewer ones: the same numbers for a quarter of the work.
+    the fewer ones: the same numbers, but for rounding, for a quarter of the work.
     """
     n_fft = 2 * WINDOW_LENGTH
     of_lags = np.fft.rfft(band_weights(), N_FFT, axis=0).real[:WINDOW_LENGTH]

@@ -27,7 +27,7 @@ BODY_FEATURES, BODY_STRIDE = 512, 32  # channels of ResNet-34's last map, and pi
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a network is built and trained. The defaults are those that notebook 03 gives reasons for."""
+    """How a network is built and trained. `training.default_recipe` gives the one that fits a corpus's size."""
 
     architecture: str = "resnet34"  # or "small", see `small_network`
     image_size: tuple[int, int] = (32, 112)  # pixels, height and width
@@ -42,6 +42,8 @@ class Recipe:
     seed: int = SEED
 
     def __post_init__(self):
+        if self.architecture not in ARCHITECTURES:
+            raise ValueError(f"no such architecture: {self.architecture}")
         if self.mixup and self.speaker_weight:
             raise ValueError("a recipe cannot both mix images and tell their speakers")
 
@@ -59,10 +61,10 @@ def make_head(recipe: Recipe, n_out: int = len(GENDERS)) -> nn.Module:
 
 
 def small_network(image_size: tuple[int, int], n_out: int = len(GENDERS)) -> nn.Sequential:
-    """Four convolutions and a head that pools over time only, 0.23 million weights: (n, 1, h, w) → (n, n_out).
+    """Four convolutions and a head that pools over time only: (n, 1, h, w) → (n, n_out).
 
     For view `harmonic`, where the height is a frequency, and for speakers too few for ResNet-34's 21 million
-    weights. As fastai's networks it has two parts, body and head.
+    weights; it has a hundredth of them. As fastai's networks it has two parts, body and head.
     """
     widths = (1, 16, 32, 64, 96)
     layers = []

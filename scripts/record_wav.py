@@ -302,7 +302,7 @@ def main(arguments: list[str] | None = None) -> int:
         return 1
     print(f"Recorded {shown(path)}")
     if options.classify:
-        from classify_wavs import main as classify  # here, because it loads torch
+        from classify_wavs import main as classify  # here, because few who record want it
 
         return classify([str(path)])
     return 0

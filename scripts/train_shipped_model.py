@@ -82,7 +82,7 @@ def main() -> int:
         recordings = training_recordings(synthetic_only=options.synthetic_only)
         name = "gender_synthetic" if set(recordings["source"]) == {"synthetic"} else "gender"
         card = train(recordings, name)
-    except (CorpusError, ModelError, OSError) as error:
+    except (CorpusError, ModelError, OSError, RuntimeError) as error:
         print(error, file=sys.stderr)
         return 1
     for source, found in card["validation"].items():

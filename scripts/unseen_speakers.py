@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """How well a view tells the gender of speakers that were in no part of training.
 
-    python scripts/unseen_speakers.py [--views mfc harmonic] [--divisions grouped random paper]
+    python scripts/unseen_speakers.py [--views mfc harmonic] [--divisions grouped random paper] [--regularised]
 
 For each view and each way of dividing a corpus, networks are trained fold by fold, always by the same recipe, and every
 fold's test images are classified by a network that trained on none of their speakers ('paper', 'grouped') or, to
@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+import dataset
 from caching import cached_json
 from config import SEED, smoke
 from corpus import Corpus, CorpusError, resolve_corpus
@@ -43,9 +44,12 @@ def divide(corpus: Corpus, table: pd.DataFrame, division: str) -> list[pd.Series
     """The folds of a division, each a part ('train', 'valid', 'test' or missing) for each of the table's images.
 
     'grouped': five folds, all speakers tested once; 'random': one fold with the sizes of the first of these, speakers
-    in all parts; 'paper': the four folds of AudioMNIST's paper. Raises ValueError where the speakers are too few.
+    in all parts; 'paper': the four folds of AudioMNIST's paper. Raises ValueError where the speakers are too few, or
+    are not those of the paper.
     """
     if division == "paper":
+        if not corpus.is_audiomnist:
+            raise ValueError(f"{corpus.title}: the folds of AudioMNIST's paper are of AudioMNIST's speakers only")
         return paper_folds(table["speaker"])
     grouped = grouped_folds(table["speaker"], table["gender"], n_folds=n_folds())
     if corpus.name == "demo":
@@ -84,21 +88,23 @@ def fold_predictions(corpus: Corpus, division: str, *, variant: str = "", **chan
             found.append(
                 table.loc[test, ["image", "gender", "speaker", "digit"]].assign(fold=number, p_female=p_female)
             )
-            if number > 1:
-                _forget(model_path(corpus, card["name"]))
         return pd.concat(found).to_dict(orient="list")
 
     key = {
         "folds": [fingerprint(table, fold) for fold in folds],
         "recipes": [asdict(recipe) for recipe in recipes],
         "version": VERSION,
+        "decoder": dataset.VERSION,
     }
-    return pd.DataFrame(cached_json(corpus.results / "unseen" / f"{name}.json", key, compute))
+    found = cached_json(corpus.results / "unseen" / f"{name}.json", key, compute)
+    for number in range(2, len(folds) + 1):  # only now, so that a run that is stopped need not train them again
+        _forget(model_path(corpus, f"{name}_fold{number}"))
+    return pd.DataFrame(found)
 
 
 def _forget(model: Path) -> None:
-    model.with_suffix(".json").unlink()
-    model.unlink()
+    model.with_suffix(".json").unlink(missing_ok=True)
+    model.unlink(missing_ok=True)
 
 
 def describe(predictions: pd.DataFrame) -> dict:
@@ -117,30 +123,39 @@ def fold_accuracies(predictions: pd.DataFrame) -> pd.Series:
     return right.groupby(predictions["fold"]).mean()
 
 
-def cost_of_leakage(heard: pd.DataFrame, unheard: pd.DataFrame, *, seed: int = SEED) -> dict:
-    """How much balanced accuracy falls from speakers that were heard in training to speakers that were not.
+def paired_difference(first: pd.DataFrame, second: pd.DataFrame, *, seed: int = SEED) -> dict:
+    """How much higher the balanced accuracy of the first predictions is than that of the second, in shares.
 
-    Paired by speaker: both tables hold images of the same speakers, and the bootstrap draws speakers, within each
-    gender, once for both. Returns heard, unheard, difference and its 95 % interval, in shares.
+    Paired by speaker: both hold images of the same speakers, and the bootstrap draws speakers, within each gender,
+    once for both. Returns first, second, difference, its 95 % interval and the number of speakers.
     """
     rights = [
         (predicted_gender(table) == table["gender"]).groupby([table["gender"], table["speaker"]]).mean()
-        for table in (heard, unheard)
+        for table in (first, second)
     ]
-    both = pd.concat(rights, axis=1, keys=["heard", "unheard"]).dropna()
+    both = pd.concat(rights, axis=1, keys=["first", "second"]).dropna()
     generator = np.random.default_rng(seed)
     drawn = []
     for _, group in both.groupby(level="gender"):
         chosen = generator.integers(0, len(group), (N_BOOTSTRAP, len(group)))
-        drawn.append((group["heard"] - group["unheard"]).to_numpy()[chosen].mean(axis=1))
+        drawn.append((group["first"] - group["second"]).to_numpy()[chosen].mean(axis=1))
     means = both.groupby(level="gender").mean().mean()
     return {
-        "heard": float(means["heard"]),
-        "unheard": float(means["unheard"]),
-        "difference": float(means["heard"] - means["unheard"]),
+        "first": float(means["first"]),
+        "second": float(means["second"]),
+        "difference": float(means["first"] - means["second"]),
         "interval": [float(edge) for edge in np.quantile(np.mean(drawn, axis=0), [0.025, 0.975])],
         "speakers": len(both),
     }
+
+
+def cost_of_leakage(heard: pd.DataFrame, unheard: pd.DataFrame) -> dict:
+    """How much balanced accuracy falls from speakers that were heard in training to speakers that were not.
+
+    Returns heard, unheard, difference, interval and speakers as `paired_difference` does.
+    """
+    found = paired_difference(heard, unheard)
+    return {"heard": found.pop("first"), "unheard": found.pop("second")} | found
 
 
 def main() -> int:
@@ -160,7 +175,7 @@ def main() -> int:
                     f"{view}, {division}: accuracy {1 - found['error_rate']:.1%}, "
                     f"balanced {found['balanced_accuracy']:.1%}, AUC {found['auc']:.3f}"
                 )
-    except (CorpusError, ModelError, ValueError) as error:
+    except (CorpusError, ModelError, ValueError, OSError) as error:
         print(error, file=sys.stderr)
         return 1
     return 0

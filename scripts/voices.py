@@ -25,6 +25,8 @@ from dataset import accepted_losses
 from demo_corpus import make_demo_corpus
 from harmonic import PARAMETERS, WORKING_RATE, band_powers, to_image
 
+VERSION = 1  # part of the key of the images made here: raise it when a change here changes them
+
 LIBRISPEECH = Path(os.environ.get("LIBRISPEECH", ROOT.parent / "LibriSpeech"))
 N_SYNTHETIC, SYNTHETIC_SEED = 400, 7  # speakers, none of whom is in the demo corpus
 SHORTEST_WORD, LONGEST_WORD = 0.3, 0.8  # seconds: what is cut out of read sentences, to be like a single word
@@ -55,7 +57,7 @@ def audiomnist_recordings() -> pd.DataFrame:
 
 def _of_corpus(corpus: Corpus) -> pd.DataFrame:
     table = load_recordings(corpus)
-    table = table[table["samples"].notna()].sort_values("path")
+    table = table[table["here"]].sort_values("path")
     paths = [corpus.folder / path for path in table["path"]]
     return table[["speaker", "gender"]].assign(source=corpus.name, path=paths)
 
@@ -84,7 +86,7 @@ def librispeech_recordings() -> pd.DataFrame:
 def training_recordings(*, synthetic_only: bool = False) -> pd.DataFrame:
     """All training recordings: source, speaker ('<source> <key>'), gender, path, stamp (of the content), part.
 
-    One in seven speakers of each source and gender is for validation and calibration; small sources only train.
+    One in seven speakers of each source and gender is for validation and calibration; AudioMNIST's only train.
     """
     readers = pd.DataFrame() if synthetic_only else librispeech_recordings()
     # Synthetic voices beside real ones made the answers for real ones worse in trials: they only stand in for them.
@@ -159,4 +161,5 @@ def _word_of(speech: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 def images_key(recordings: pd.DataFrame) -> str:
     """Stands for the images that `augmented_images` makes of the recordings."""
-    return digest(recordings.astype(str).to_numpy().tolist(), SOURCES, PARAMETERS, READER, AUGMENTATION)
+    versions = [VERSION, READER, AUGMENTATION]
+    return digest(recordings.astype(str).to_numpy().tolist(), SOURCES, PARAMETERS, versions)

@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+import baselines
 from baselines import baseline_predictions, median_pitch, mfcc_statistics
 from corpus import load_recordings
 from dataset import available_images
@@ -36,7 +37,19 @@ def test_every_baseline_answers_for_every_test_image_and_pitch_is_always_right(b
     for predictions in found.values():
         assert len(predictions) == 24 and predictions["p_female"].between(0, 1).all()
     assert scores(found["median F0 (pyin), threshold"])["balanced_accuracy"] == 1
-    assert scores(found["majority class"])["balanced_accuracy"] == 0.5
+    assert scores(found["majority class"])["balanced_accuracy"] == scores(found["majority class"])["auc"] == 0.5
+
+
+def test_pitch_is_told_from_images_as_far_as_it_is_in_them(buzz_corpus, table, monkeypatch):
+    told = baselines.pitch_in_images(buzz_corpus, table)
+    assert told.keys() == {"all", "female", "male"}
+    monkeypatch.setattr(
+        baselines, "mfcc_statistics", lambda images: np.log2(median_pitch(buzz_corpus, table).to_numpy())[:, None]
+    )
+    assert baselines.pitch_in_images(buzz_corpus, table)["all"] > 0.99
+    noise = np.random.default_rng(0).normal(size=(24, 24))
+    monkeypatch.setattr(baselines, "mfcc_statistics", lambda images: noise)
+    assert baselines.pitch_in_images(buzz_corpus, table)["all"] < 0.3
 
 
 def test_statistics_do_not_depend_on_the_padding():

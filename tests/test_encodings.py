@@ -92,6 +92,7 @@ def test_an_answer_does_not_depend_on_the_encoding(classifier, recordings, tmp_p
     if not shutil.which(program):
         pytest.skip(f"{program} is not installed")
     options, allowed = {"ffmpeg": FFMPEG, "sox": SOX}[program][name]
+    n_compared = 0
     for number, source in enumerate(recordings):
         target = tmp_path / f"{number}_{name}"
         encode(program, loud(source, tmp_path) if "u8" in name else source, options, target)
@@ -100,4 +101,6 @@ def test_an_answer_does_not_depend_on_the_encoding(classifier, recordings, tmp_p
             continue
         assert encoded.gender, f"{source.name} as {name}: {encoded.reason}"
         assert abs(encoded.p_female - plain.p_female) <= allowed, f"{source.name} as {name}"
-        assert encoded.gender == plain.gender or abs(plain.p_female - 0.5) < allowed, f"{source.name} as {name}"
+        assert encoded.gender == plain.gender or allowed > LOSSLESS, f"{source.name} as {name}"
+        n_compared += 1
+    assert n_compared >= len(recordings) // 2

@@ -130,10 +130,12 @@ def test_the_same_seed_gives_the_same_weights_and_another_seed_others(buzz_corpu
     assert not same(weights(buzz_corpus, "one"), weights(buzz_corpus, "other"))
 
 
+@pytest.mark.parametrize("speaker_weight", [0.0, 1.0])
 def test_a_run_stopped_in_its_second_epoch_ends_with_the_weights_of_an_undisturbed_one(
-    buzz_corpus, data, monkeypatch, capsys
+    buzz_corpus, data, monkeypatch, capsys, speaker_weight
 ):
-    _, undisturbed = train_model(buzz_corpus, *data, RECIPE, name="undisturbed")
+    recipe = replace(RECIPE, speaker_weight=speaker_weight)
+    _, undisturbed = train_model(buzz_corpus, *data, recipe, name="undisturbed")
 
     class Stop(Callback):
         def before_batch(self):
@@ -150,10 +152,10 @@ def test_a_run_stopped_in_its_second_epoch_ends_with_the_weights_of_an_undisturb
     with monkeypatch.context() as patch:
         patch.setattr(training, "make_learner", stopping)
         with pytest.raises(KeyboardInterrupt):
-            train_model(buzz_corpus, *data, RECIPE, name="stopped")
+            train_model(buzz_corpus, *data, recipe, name="stopped")
     assert not training.model_path(buzz_corpus, "stopped").exists()
     capsys.readouterr()
-    _, resumed = train_model(buzz_corpus, *data, RECIPE, name="stopped")
+    _, resumed = train_model(buzz_corpus, *data, recipe, name="stopped")
     assert "Resumed after epoch 1" in capsys.readouterr().out
     assert same(weights(buzz_corpus, "undisturbed"), weights(buzz_corpus, "stopped"))
 
@@ -222,8 +224,10 @@ def test_a_model_whose_files_are_damaged_is_trained_again(buzz_corpus, data, suf
 
 
 def test_small_corpora_get_more_epochs_within_limits():
-    few, some, many = (training.default_recipe(n_images).epochs for n_images in (100, 4_000, 30_000))
-    assert many == Recipe.epochs < some < few == training.MOST_EPOCHS
+    few, some, many = (training.default_recipe(n_images) for n_images in (100, 4_000, 30_000))
+    assert many.epochs < some.epochs < few.epochs == training.MOST_EPOCHS
+    assert few.batch_size == 20 and some.batch_size == 64, "an epoch has four batches at least"
+    assert many.speaker_weight and not some.speaker_weight
 
 
 def test_weights_that_cannot_be_downloaded_are_one_line_without_paths(monkeypatch, capsys):
