@@ -54,7 +54,7 @@ HEADERS = 30_000  # WAVs that are listed
 TRAIN, VALID, EPOCHS = 800, 200, 4  # images and epochs of the training that is timed
 MAPS = 128  # images that Grad-CAM explains
 RUN_TIME = re.compile(r"^(\d\d)_\w+\.ipynb: (\d+) s$", re.MULTILINE)  # what run_notebooks.py prints
-MANY_IMAGES, BATCHES = 30_000, 20  # of a training whose memory is measured; it is stopped after so many batches
+AUDIOMNIST_IMAGES, BATCHES = 30_000, 20  # of a training whose memory is measured; it is stopped after so many batches
 
 
 def in_turns(reference: Callable[[], object], pipeline: Callable[[], object], *, pairs: int | None = None) -> dict:
@@ -130,7 +130,7 @@ def generation(corpus: Corpus, folder: Path) -> dict:
 
 
 def training(corpus: Corpus, folder: Path) -> dict:
-    from fastai.vision.all import ImageDataLoaders, Resize, resnet34, vision_learner
+    from fastai.vision.all import ImageDataLoaders, Resize, error_rate, resnet34, vision_learner
     from torch.utils.flop_counter import FlopCounterMode
 
     table = available_images(corpus, load_maps(corpus))
@@ -149,7 +149,7 @@ def training(corpus: Corpus, folder: Path) -> dict:
             item_tfms=Resize(224),
             num_workers=0,
         )
-        learn = vision_learner(dls, resnet34, pretrained=False, metrics=_error_rate)
+        learn = vision_learner(dls, resnet34, pretrained=False, metrics=error_rate)
         fit(learn, 3e-3, "reference")
 
     def pipeline():
@@ -163,7 +163,7 @@ def training(corpus: Corpus, folder: Path) -> dict:
         with learn.no_bar(), learn.no_logging():
             learn.fit_one_cycle(EPOCHS, learning_rate)
         predicted, true = learn.get_preds()
-        errors[name].append(float((predicted.argmax(dim=1) != true).float().mean()))
+        errors[name].append(float(error_rate(predicted, true)))
 
     seconds = in_turns(reference, pipeline, pairs=1)
     with FlopCounterMode(display=False) as counter:
@@ -179,10 +179,6 @@ def training(corpus: Corpus, folder: Path) -> dict:
         "validation_error": errors,
         "share_of_matrix_multiplication_rate": operations / seconds["pipeline"][0] / (2 * 2_048**3 / multiplying),
     }
-
-
-def _error_rate(predicted, true):
-    return (predicted.argmax(dim=1) != true).float().mean()
 
 
 def grad_cams(corpus: Corpus, folder: Path) -> dict:
@@ -420,12 +416,12 @@ with learn.no_bar(), learn.no_logging():
 def memory(corpus: Corpus, folder: Path) -> dict:
     """The most memory that two steps take with all their processes; what processes share is counted in each."""
     environment = {"CORPUS": "demo" if corpus.name == "demo" else str(corpus.folder), "WORKSPACE": str(folder)}
-    code = TRAIN_ON_MANY.format(scripts=str(ROOT / "scripts"), n_images=MANY_IMAGES, batches=BATCHES)
+    code = TRAIN_ON_MANY.format(scripts=str(ROOT / "scripts"), n_images=AUDIOMNIST_IMAGES, batches=BATCHES)
     return {
         "what": "memory at its most",
         "bytes": {
             "generation": peak_memory([sys.executable, str(ROOT / "scripts" / "generation.py")], environment),
-            f"training on {MANY_IMAGES:,} images": peak_memory([sys.executable, "-c", code], environment),
+            f"training on {AUDIOMNIST_IMAGES:,} images": peak_memory([sys.executable, "-c", code], environment),
         },
     }
 

@@ -126,6 +126,8 @@ def load_speakers(corpus: Corpus) -> pd.DataFrame:
         raise CorpusError(f"{path}: not valid JSON") from None
     if not isinstance(metadata, dict) or not metadata or not all(isinstance(who, dict) for who in metadata.values()):
         raise CorpusError(f"{path}: should map each speaker to gender, age, …")
+    for who in metadata.values():  # a room may be a number, and its name is text all the same
+        who |= {name: str(who[name]) for name in ("accent", "recordingroom") if who.get(name) is not None}
     table = pd.DataFrame.from_dict(metadata, orient="index").sort_index()
     table = table.rename(
         columns={"native speaker": "native_speaker", "recordingroom": "room", "recordingdate": "recorded"}
@@ -151,7 +153,6 @@ def unify_spelling(names: pd.Series, *, similarity: float = 0.85) -> pd.Series:
 
     `similarity` is difflib's ratio of the lower-case names from which the rarer one counts as a slip.
     """
-    names = names.map(str, na_action="ignore")
     counts = names.dropna().value_counts()
     spellings: dict[str, str] = {}
     for name in counts.index:  # commonest first, so that a slip meets the right spelling

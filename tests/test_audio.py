@@ -150,6 +150,14 @@ def test_channels_that_cancel_or_are_empty_do_not_weaken_the_sound(tmp_path, gai
     np.testing.assert_allclose(read_signal(path, sample_rate=RATE), REFERENCE, atol=0.01)
 
 
+def test_channels_that_hold_a_constant_are_silence(tmp_path):
+    path = tmp_path / "constant.wav"  # of this length rounding makes their variance negative
+    soundfile.write(path, np.full((71_873, 2), 31_637, np.int16), RATE, subtype="PCM_16")
+    signal = read_signal(path, sample_rate=RATE)
+    np.testing.assert_allclose(signal, 31_637)
+    assert why_not_speech(signal, sample_rate=RATE) == "silence"
+
+
 def test_an_offset_does_not_hide_that_channels_cancel(tmp_path):
     path = tmp_path / "sound.wav"
     soundfile.write(path, (np.outer(REFERENCE, (1, -1)) + 8_000) / 32_768, RATE, subtype="PCM_16")

@@ -94,6 +94,13 @@ def test_names_that_only_look_alike_stay_apart():
     assert corpora.unify_spelling(names).tolist()[:5] == names.tolist()[:5]
 
 
+def test_rooms_and_accents_may_be_numbers(make_corpus):
+    corpus = make_corpus({"01": {"gender": "male", "recordingroom": 12, "accent": 3}, "02": {"gender": "female"}})
+    speakers = load_speakers(corpus)
+    assert speakers.loc["01", "room"] == "12" and speakers.loc["01", "accent"] == "3"
+    assert pd.isna(speakers.loc["02", "room"])
+
+
 @pytest.mark.parametrize(
     ("metadata", "message"),
     [

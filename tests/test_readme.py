@@ -49,6 +49,23 @@ def test_other_results_would_make_it_stale(tmp_path, monkeypatch, name, path):
     assert [update_readme.updated(README), *update_readme.cards().values()] != told
 
 
+@pytest.mark.parametrize("mark", ["<!-- results -->", "<!-- end of results -->"])
+def test_a_missing_mark_is_said_and_nothing_is_lost(mark):
+    with pytest.raises(ValueError, match="end of results"):
+        update_readme.updated(README.replace(mark, ""))
+
+
+def test_figures_of_another_network_are_refused(monkeypatch):
+    real = update_readme.read_json
+
+    def other(path):
+        return real(path) | ({"key": "another"} if path.name == "evaluation.json" else {})
+
+    monkeypatch.setattr(update_readme, "read_json", other)
+    with pytest.raises(ValueError, match="run notebook 04"):
+        update_readme.results_table()
+
+
 def test_every_file_and_section_it_links_to_exists():
     for target in re.findall(r"\]\(([^)]+)\)", README):
         if not target.startswith("http"):

@@ -9,7 +9,7 @@ from corpus import Corpus, load_recordings
 from dataset import available_images
 from generation import generate_images, load_maps
 from splits import split_by_speaker
-from unseen_speakers import cost_of_leakage, describe, divide, fold_accuracies, fold_predictions
+from unseen_speakers import cost_of_leakage, describe, divide, fold_accuracies, fold_predictions, paired_difference
 
 
 @pytest.fixture
@@ -112,3 +112,17 @@ def test_descriptions_carry_speakers_scores_and_intervals():
 def test_accuracy_of_each_fold():
     table = predictions({"F1": 1.0, "M1": 0.5}).assign(fold=[1] * 50 + [2] * 50)
     assert fold_accuracies(table).to_dict() == {1: 1.0, 2: 0.5}
+
+
+def test_the_papers_folds_are_of_its_own_speakers_only(small_corpus):
+    with pytest.raises(ValueError, match="AudioMNIST's speakers only"):
+        divide(small_corpus, pd.DataFrame({"speaker": ["01"], "gender": ["male"]}), "paper")
+
+
+def test_a_paired_difference_is_between_the_same_speakers():
+    table = pd.DataFrame({"speaker": [f"{n:02}" for n in range(8)], "gender": ["female", "male"] * 4})
+    right = table.assign(p_female=(table["gender"] == "female").astype(float))
+    wrong = right.assign(p_female=1 - right["p_female"])
+    found = paired_difference(right, wrong)
+    assert found["difference"] == 1 and found["interval"] == [1, 1] and found["speakers"] == 8
+    assert paired_difference(right, right)["difference"] == 0
