@@ -54,7 +54,7 @@ VERSION = 2  # part of every model's key: raise it when a change here changes th
 
 HEAD_EPOCHS = 2  # with ImageNet weights: the new head alone, as in the study
 MANY_IMAGES = 10_000
-LEAST_STEPS = 600  # batches that a network of a small corpus is trained on, within MOST_EPOCHS
+LEAST_STEPS = 400  # batches that a network of a small corpus is trained on, within MOST_EPOCHS
 MOST_EPOCHS = 30
 
 
