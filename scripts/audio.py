@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import scipy.fft
 import soundfile
 import soxr
 
@@ -321,18 +320,17 @@ def _analyse(signal: np.ndarray, *, sample_rate: int) -> tuple[np.ndarray, np.nd
 
     Frame i is centred on sample i × 10 ms. Periodicity is the highest peak of the autocorrelation, divided by the
     window's own (Boersma 1993). The autocorrelation is the inverse transform of the power spectrum, here weighted by
-    the root of frequency: noise that is strongest at low frequencies would look periodic otherwise. Spectra are in
-    single precision, which is twice as fast and seven digits of levels that are compared to a few decibels.
+    the root of frequency: noise that is strongest at low frequencies would look periodic otherwise.
     """
     frame_length, hop_length, n_fft = (round(seconds * sample_rate) for seconds in (FRAME, HOP, 0.064))
-    window = np.hanning(frame_length + 1)[:-1].astype(np.float32)
+    window = np.hanning(frame_length + 1)[:-1]
     frequency = np.fft.rfftfreq(n_fft, 1 / sample_rate)
     in_level = (frequency >= LEVEL_BAND[0]) & (frequency <= LEVEL_BAND[1])
     n_bins = np.searchsorted(frequency, min(PITCH_BAND[1], sample_rate / 2))  # fewer bins: a lower rate of lags
-    weight = np.where(frequency >= PITCH_BAND[0], np.sqrt(frequency), 0)[:n_bins].astype(np.float32)
+    weight = np.where(frequency >= PITCH_BAND[0], np.sqrt(frequency), 0)[:n_bins]
     lag_rate = 2 * (n_bins - 1) / n_fft * sample_rate
     lags = np.arange(int(lag_rate / PITCHES[1]) - 1, int(lag_rate / PITCHES[0]) + 2)
-    of_window = scipy.fft.irfft(np.abs(scipy.fft.rfft(window, n_fft)[:n_bins]) ** 2)
+    of_window = np.fft.irfft(np.abs(np.fft.rfft(window, n_fft)[:n_bins]) ** 2)
     full_scale = INT16_FULL_SCALE**2 * np.sum(window**2) * n_fft / 2
 
     n_frames, at_a_time = len(signal) // hop_length + 1, 1_000  # 10 s: an hour's frames would not fit into memory
@@ -340,14 +338,13 @@ def _analyse(signal: np.ndarray, *, sample_rate: int) -> tuple[np.ndarray, np.nd
     for start in range(0, n_frames, at_a_time):
         first = start * hop_length - frame_length // 2
         last = first + (min(at_a_time, n_frames - start) - 1) * hop_length + frame_length
-        piece = signal[max(first, 0) : last].astype(np.float32)
+        piece = signal[max(first, 0) : last]
         piece = np.pad(piece, (max(-first, 0), max(last - len(signal), 0)), mode="edge")
         block = np.lib.stride_tricks.sliding_window_view(piece, frame_length)[::hop_length]
         block = (block - block.mean(axis=1, keepdims=True)) * window  # an offset would leak into every band
-        spectrum = scipy.fft.rfft(block, n_fft)
-        power = spectrum.real**2 + spectrum.imag**2
-        level.append(10 * np.log10(power[:, in_level].sum(axis=1, dtype=np.float64) / full_scale + 1e-20))
-        autocorrelation = scipy.fft.irfft(power[:, :n_bins] * weight)
+        power = np.abs(np.fft.rfft(block, n_fft)) ** 2
+        level.append(10 * np.log10(power[:, in_level].sum(axis=1) / full_scale + 1e-20))
+        autocorrelation = np.fft.irfft(power[:, :n_bins] * weight)
         normal = np.maximum(autocorrelation[:, :1], 1e-20) * of_window[lags] / of_window[0]
         height = autocorrelation[:, lags] / normal
         before, here, after = height[:, :-2], height[:, 1:-1], height[:, 2:]

@@ -15,7 +15,7 @@ from classification import SHIPPED_MODEL, classify_recording, load_classifier
 from config import AUDIOMNIST, ROOT
 
 N_REAL = 10  # recordings
-LOSSLESS, LOSSY, TELEPHONE = 0.02, 0.15, 0.35  # how far p(female) may move
+LOSSLESS, LOSSY = 0.02, 0.15  # how far p(female) may move
 
 FFMPEG = {  # name → options, and how far the answer may move
     "u8.wav": ("-c:a pcm_u8", LOSSY),
@@ -52,7 +52,6 @@ SOX = {
     "sox_alaw.wav": ("-e a-law", LOSSY),
     "sox_mulaw.wav": ("-e mu-law", LOSSY),
     "sox_ima.wav": ("-e ima-adpcm", LOSSY),
-    "sox_gsm.wav": ("-r 8000 -e gsm-full-rate", TELEPHONE),
     "sox_22k.flac": ("-r 22050", LOSSLESS),
     "sox.aiff": ("", LOSSLESS),
     "sox.ogg": ("-C 5", LOSSY),
