@@ -356,8 +356,8 @@ def _learner_for(
     if recipe.speaker_weight:
         names = sorted(table["speaker"][split == "train"].unique())
         speakers = pd.Index(names).get_indexer(table["speaker"])  # -1: in the validation part only
-    shift = {"batch_size": recipe.batch_size, "max_shift": recipe.max_shift}
-    dls = make_dls(images, table["gender"], split, **shift, stats=stats, speakers=speakers)
+    batches = {"batch_size": recipe.batch_size, "max_shift": recipe.max_shift}
+    dls = make_dls(images, table["gender"], split, **batches, stats=stats, speakers=speakers)
     set_seed(recipe.seed, reproducible=True)
     return make_learner(dls, recipe, imagenet, n_speakers=len(names))
 
@@ -382,8 +382,8 @@ def train_model(
     """
     path = model_path(corpus, name)
     stats = grey_stats(images[(split == "train").to_numpy()])
-    shift = {"batch_size": recipe.batch_size, "max_shift": recipe.max_shift}
-    dls = make_dls(images, table["gender"], split, **shift, stats=stats)
+    batches = {"batch_size": recipe.batch_size, "max_shift": recipe.max_shift}
+    dls = make_dls(images, table["gender"], split, **batches, stats=stats)
     made_from = [fingerprint(table, split), content_digest(np.ascontiguousarray(images).data)]
     key = digest(made_from, corpus.view, VERSION, asdict(recipe), *named_weights(recipe))
     if path.exists() and not recompute():
