@@ -43,7 +43,7 @@ from views import VIEWS, encode_jpeg
 
 ORDER_SEED = 25  # the study's: shuffles the male recordings, then the female ones
 PADDING_SEEDS = {"male": 1, "female": 2}  # the study's
-BATCH = 16  # images a worker makes before it reports back
+BATCH = 16  # images a worker makes and writes before it reports back
 JOURNAL = "made.jsonl"
 PACKAGES = ("librosa", "numpy", "pillow", "scikit-image", "scipy", "soundfile", "soxr")  # that images depend on
 
@@ -185,20 +185,19 @@ def open_jpeg(path: Path) -> Image.Image:
 
 
 def _make_images(corpus: Corpus, todo: pd.DataFrame, n_jobs: int) -> dict[str, str]:
-    jobs = list(zip(todo["path"], todo["image"], todo["front"]))
+    jobs = list(zip(todo["path"], todo["image"], todo["front"], todo["key"]))
     batches = [jobs[start : start + BATCH] for start in range(0, len(jobs), BATCH)]
-    keys, skipped = dict(zip(todo["image"], todo["key"])), {}
+    skipped = {}
     work = Parallel(n_jobs=min(n_jobs, max(len(batches), 1)), return_as="generator_unordered")(
-        delayed(_make_batch)(corpus.view, corpus.folder, batch) for batch in batches
+        delayed(_make_batch)(corpus.view, corpus.folder, corpus.images, batch) for batch in batches
     )
     try:
         with tqdm(
             total=len(jobs), desc=f"JPEGs, view {corpus.view}", unit="image", leave=False, disable=not jobs
         ) as progress:
-            for jpegs, batch_skipped in work:
-                _write_images(corpus, jpegs, keys)
+            for n_made, batch_skipped in work:
                 skipped |= batch_skipped
-                progress.update(len(jpegs) + len(batch_skipped))
+                progress.update(n_made + len(batch_skipped))
     finally:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # joblib's of the work that is dropped where an image cannot be written
@@ -207,26 +206,27 @@ def _make_images(corpus: Corpus, todo: pd.DataFrame, n_jobs: int) -> dict[str, s
 
 
 def _make_batch(
-    view_name: str, recordings: Path, batch: list[tuple[str, str, int]]
-) -> tuple[dict[str, bytes], dict[str, str]]:
-    """Image → JPEG, and path → reason of the recordings that could not be read."""
+    view_name: str, recordings: Path, images: Path, batch: list[tuple[str, str, int, str]]
+) -> tuple[int, dict[str, str]]:
+    """Writes the images of some recordings; how many, and path → reason of the recordings that could not be read."""
     view, jpegs, skipped = VIEWS[view_name], {}, {}
-    for path, image, front in batch:
+    for path, image, front, _ in batch:
         try:
             signal = read_signal(recordings / path)
         except AudioError as error:
             skipped[path] = error.problem
             continue
         jpegs[image] = encode_jpeg(view.image(signal, front=front), quality=view.jpeg_quality)
-    return jpegs, skipped
+    _write_images(images, jpegs, {image: key for _, image, _, key in batch})
+    return len(jpegs), skipped
 
 
-def _write_images(corpus: Corpus, jpegs: dict[str, bytes], keys: dict[str, str]) -> None:
+def _write_images(folder: Path, jpegs: dict[str, bytes], keys: dict[str, str]) -> None:
     """First the journal's lines, then the images; one that comes out as it was is not touched, and keeps its time."""
     lines = [json.dumps([image, keys[image], content_digest(jpeg)]) for image, jpeg in jpegs.items()]
-    append(corpus.images / JOURNAL, "\n" + "\n".join(lines) + "\n")  # the first one ends a line torn by a kill
+    append(folder / JOURNAL, "\n" + "\n".join(lines) + "\n")  # the first one ends a line torn by a kill
     for image, jpeg in jpegs.items():
-        path = corpus.images / image
+        path = folder / image
         if not path.exists() or path.read_bytes() != jpeg:
             write_atomically(path, jpeg)
 
