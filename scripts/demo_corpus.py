@@ -255,7 +255,10 @@ def make_speaker(folder: Path, number: int, key: str, *, n_repetitions: int, see
     command = [sys.executable, __file__, "--speak"]
     environment = os.environ | {"OPENBLAS_NUM_THREADS": "1"}  # numpy starts faster without its threads
     told = json.dumps(request).encode()
-    speaking = subprocess.run(command, input=told, capture_output=True, timeout=120, check=False, env=environment)
+    try:
+        speaking = subprocess.run(command, input=told, capture_output=True, timeout=120, check=False, env=environment)
+    except subprocess.TimeoutExpired as error:
+        raise RuntimeError(f"synthesis of speaker {key} took longer than {error.timeout:.0f} s") from None
     if speaking.returncode:
         reason = speaking.stderr.decode(errors="replace").strip().splitlines()[-1:]
         raise RuntimeError(f"synthesis of speaker {key} failed (exit code {speaking.returncode}): {' '.join(reason)}")

@@ -3,6 +3,7 @@
 import hashlib
 import itertools
 import json
+import subprocess
 import time
 from pathlib import Path
 
@@ -187,6 +188,16 @@ def fails_soon(folder: Path, match: str) -> None:
     assert time.monotonic() - start < 10
     assert "\n" not in str(error.value)
     assert not (folder / "audioMNIST_meta.txt").exists()
+
+
+def test_a_synthesis_that_hangs_is_an_error(tmp_path, monkeypatch):
+    def hang(*_, timeout: float, **__):
+        raise subprocess.TimeoutExpired("eSpeak NG", timeout)
+
+    monkeypatch.setattr(demo_corpus.subprocess, "run", hang)
+    with pytest.raises(RuntimeError, match="speaker 01 took longer than"):
+        demo_corpus.make_speaker(tmp_path, 1, "01", n_repetitions=1, seed=42)
+    assert not list(tmp_path.iterdir())
 
 
 def test_missing_data_is_an_error(tmp_path, monkeypatch):
