@@ -75,11 +75,13 @@ def librispeech_recordings() -> pd.DataFrame:
         raise CorpusError(f"{LIBRISPEECH / 'SPEAKERS.TXT'}: cannot be read; LibriSpeech comes with it") from None
     fields = [[field.strip() for field in line.split("|")] for line in lines if not line.startswith(";")]
     genders = {line[0]: {"F": "female", "M": "male"}.get(line[1]) for line in fields if len(line) > 1}
-    rows = [
-        ("librispeech", path.parts[-3], genders[path.parts[-3]], path)
-        for path in sorted(LIBRISPEECH.glob("*/*/*/*.flac"))
-        if genders.get(path.parts[-3])
-    ]
+    readers = [(path.parts[-3], path) for path in sorted(LIBRISPEECH.glob("*/*/*/*.flac"))]
+    if unknown := sorted({reader for reader, _ in readers if not genders.get(reader)}):
+        left_out = " ".join(unknown[:10]) + (" …" if len(unknown) > 10 else "")
+        print(
+            f"{LIBRISPEECH / 'SPEAKERS.TXT'}: does not tell the gender of {len(unknown)} readers, left out: {left_out}"
+        )
+    rows = [("librispeech", reader, genders[reader], path) for reader, path in readers if genders.get(reader)]
     return pd.DataFrame(rows, columns=["source", "speaker", "gender", "path"])
 
 

@@ -68,6 +68,13 @@ def test_readers_have_the_gender_of_the_speakers_file_and_some_are_kept_aside(li
     assert sorted(aside["gender"]) == ["female", "male"]
 
 
+def test_readers_whose_gender_the_speakers_file_does_not_tell_are_named(librispeech, capsys):
+    lines = (librispeech / "SPEAKERS.TXT").read_text().splitlines()
+    (librispeech / "SPEAKERS.TXT").write_text("\n".join(line for line in lines if not line.startswith("3 ")))
+    assert "librispeech 3" not in set(voices.training_recordings()["speaker"])
+    assert "the gender of 1 readers, left out: 3" in capsys.readouterr().out
+
+
 def test_a_missing_speakers_file_is_one_line(librispeech):
     (librispeech / "SPEAKERS.TXT").unlink()
     with pytest.raises(CorpusError, match="SPEAKERS.TXT"):
