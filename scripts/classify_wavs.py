@@ -5,7 +5,7 @@
 
 Prints a table, or with --json one JSON object a line: file, gender ("female", "male" or null), p_female, p_male,
 seconds, windows, reason. With --images, writes a PNG for each answered file: what the model saw, and where it looked.
-Exit status: 0 when every file was answered, 1 when some were not, 2 for wrong usage.
+Exit status: 0 when every file was answered, 1 when some were not or could not be drawn, 2 for wrong usage.
 """
 
 import argparse
@@ -53,7 +53,7 @@ def main(arguments: list[str] | None = None) -> int:
     except ModelError as error:
         print(error, file=sys.stderr)
         return 1
-    answers = []
+    answers, undrawn = [], False
     for path, answer in zip(files, classify_recordings(classifier, files)):
         answers.append(answer)
         print(json.dumps(asdict(answer)) if options.json else _table_row(answer), flush=True)
@@ -64,8 +64,8 @@ def main(arguments: list[str] | None = None) -> int:
                 draw_answer(classifier, answer, options.images / f"{_file_name(path, files)}.png")
             except (OSError, ModelError) as error:
                 print(error, file=sys.stderr)
-                return 1
-    return int(any(answer.gender is None for answer in answers))
+                undrawn = True
+    return int(undrawn or any(answer.gender is None for answer in answers))
 
 
 def _file_name(path: Path, files: list[Path]) -> str:
