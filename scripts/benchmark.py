@@ -398,8 +398,9 @@ recipe = default_recipe({n_images})
 images = np.random.default_rng(0).integers(0, 256, ({n_images}, *recipe.image_size), dtype=np.uint8)
 genders = pd.Series(["female", "male"] * ({n_images} // 2))
 split = random_split(pd.Series([f"{{index}}.jpg" for index in range({n_images})]))
-speakers = np.arange({n_images}) % 60
-dls = make_dls(images, genders, split, batch_size=recipe.batch_size, max_shift=recipe.max_shift, speakers=speakers)
+speakers, digits = np.arange({n_images}) % 60, np.arange({n_images}) % 10
+batches = {{"batch_size": recipe.batch_size, "max_shift": recipe.max_shift}}
+dls = make_dls(images, genders, split, **batches, speakers=speakers, digits=digits)
 learn = make_learner(dls, recipe, n_speakers=60)
 
 class Stop(Callback):

@@ -131,12 +131,14 @@ def make_dls(
     max_shift: float = 0.0,
     stats: tuple[float, float] | None = None,
     speakers: np.ndarray | None = None,
+    digits: np.ndarray | None = None,
 ) -> DataLoaders:
     """fastai DataLoaders over grey images: batches of float32 (batch, 1, height, width), normalised, and classes.
 
     images: uint8 (images, height, width); genders, split: of each image. Classes are 0 female, 1 male.
     stats: mean and standard deviation of the grey levels in 0…1, those of the training part by default.
-    speakers: number of each image's speaker, shape (images,), which the batches then hold as a third part.
+    speakers, digits: number of each image's speaker, and its digit, shape (images,); batches then hold what is given,
+    too, as their third and fourth part.
     """
     parts = [np.flatnonzero(split == part).tolist() for part in ("train", "valid")]
     mean, std = stats or grey_stats(images[parts[0]])
@@ -148,12 +150,14 @@ def make_dls(
     def gender(index: int):
         return labels[index]
 
-    def speaker(index: int):
-        return TensorCategory(int(speakers[index]))
+    def number_of(kind: np.ndarray):
+        def number(index: int):
+            return TensorCategory(int(kind[index]))
+
+        return number
 
     transforms = [[image], [gender, Categorize(vocab=list(GENDERS), sort=False)]]
-    if speakers is not None:
-        transforms.append([speaker])
+    transforms += [[number_of(kind)] for kind in (speakers, digits) if kind is not None]
     datasets = Datasets(range(len(images)), transforms, splits=parts, n_inp=1)
     return datasets.dataloaders(
         bs=batch_size,

@@ -38,7 +38,7 @@ class Recipe:
     mixup: float = 0.0  # alpha of the Beta distribution that images are mixed by; 0: they are not
     balanced: bool = False  # True: an error on the rarer gender costs as much more as it is rarer
     keep_height: bool = False  # True: the head pools over time only, and knows at what height in the image it looks
-    speaker_weight: float = 0.0  # in the loss, of telling who speaks as well, while it is trained
+    speaker_weight: float = 0.0  # in the loss, of telling who speaks as well, and half of it which digit, in training
     seed: int = SEED
 
     def __post_init__(self):

@@ -39,6 +39,7 @@ def data():
             "path": [f"{index:02}/0_{index:02}_0.wav" for index in range(40)],
             "gender": ["female"] * 20 + ["male"] * 20,
             "speaker": [f"{index:02}" for index in range(40)],
+            "digit": [index % 10 for index in range(40)],
             "stamp": "1-1",
         }
     )
@@ -87,16 +88,18 @@ def test_a_network_that_told_speakers_too_is_kept_without_them(buzz_corpus, data
     assert "From the cache" in capsys.readouterr().out and same(learn.model.state_dict(), cached.model.state_dict())
 
 
-def test_the_loss_is_of_genders_and_speakers(buzz_corpus, data):
+def test_the_loss_is_of_genders_speakers_and_digits(buzz_corpus, data):
     images, table, split = data
     speakers = pd.Categorical(table["speaker"]).codes
-    dls = training.make_dls(images, table["gender"], split, batch_size=8, speakers=speakers)
+    digits = np.arange(40) % 10
+    dls = training.make_dls(images, table["gender"], split, batch_size=8, speakers=speakers, digits=digits)
     learn = training.make_learner(dls, replace(RECIPE, speaker_weight=0.5), n_speakers=40)
     learn.add_cb(Keep())
     with learn.no_bar(), learn.no_logging():
         learn.fit(1)
-    for genders, spoken, scores, whole, of_genders in learn.keep.seen:
-        expected = cross_entropy(scores[:, :2], genders) + 0.5 * cross_entropy(scores[:, 2:], spoken)
+    for genders, speaker, digit, scores, whole, of_genders in learn.keep.seen:
+        expected = cross_entropy(scores[:, :2], genders)
+        expected += 0.5 * cross_entropy(scores[:, 2:42], speaker) + 0.25 * cross_entropy(scores[:, 42:], digit)
         torch.testing.assert_close(whole, expected)
         torch.testing.assert_close(of_genders, cross_entropy(scores[:, :2], genders))
 
@@ -113,9 +116,8 @@ class Keep(Callback):
         if self.training:
             scores = torch.cat([self.pred, self.tell_speakers.scores], dim=1)
             whole, of_genders = self.loss_grad.detach(), self.loss.detach()
-            self.seen.append(
-                (self.yb[0].as_subclass(torch.Tensor), self.tell_speakers.speakers, scores, whole, of_genders)
-            )
+            genders, told = self.yb[0].as_subclass(torch.Tensor), self.tell_speakers
+            self.seen.append((genders, told.speakers, told.digits, scores, whole, of_genders))
 
 
 def test_a_recipe_cannot_mix_images_and_tell_their_speakers():
