@@ -155,6 +155,15 @@ def test_images_are_written_for_answered_files_only(model, wav, tmp_path, capsys
         assert picture.name == "1_02_0.wav.png" and image.format == "PNG" and min(image.size) > 200
 
 
+def test_images_that_cannot_be_written_do_not_end_the_answers(model, wav, tmp_path, capsys):
+    folder = tmp_path / "seen"
+    folder.write_text("a file where the images should go")
+    paths = [str(path) for path in sorted(wav.parent.glob("*.wav"))[:2]]
+    assert classify_wavs.main([*paths, "--json", "--model", str(model), "--images", str(folder)]) == 1
+    told = capsys.readouterr()
+    assert len(told.out.splitlines()) == len(told.err.splitlines()) == 2 and str(folder) in told.err
+
+
 @pytest.mark.parametrize(
     "changes",
     [
