@@ -44,13 +44,14 @@ def results_table() -> str:
 
     n_epochs, minutes = card["recipe"]["epochs"], card["seconds"] / 60
     height, width = card["image_size"]
-    asked = "told to name the speaker as well while it is trained, " if card["recipe"].get("speaker_weight") else ""
+    more = "told to name the speaker and the digit as well while it is trained, "
+    told = more if card["recipe"].get("speaker_weight") else ""
     return "\n".join(
         [
             f"AudioMNIST, random split (**the same {evaluation['speakers']} speakers in training and validation**), "
             f"{card['split']['train']:,} training and {evaluation['images']:,} validation images; ResNet-34 from "
             f"{'ImageNet weights' if card['imagenet_weights'] else 'scratch'}, {n_epochs} epochs at {height} × {width} "
-            f"pixels, {asked}seed {evaluation['seed']}, {minutes:.0f} minutes on 2 CPU cores:",
+            f"pixels, {told}seed {evaluation['seed']}, {minutes:.0f} minutes on 2 CPU cores:",
             "",
             "| | here | 95 % interval over speakers | the study |",
             "|---|---|---|---|",
