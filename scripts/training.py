@@ -68,7 +68,7 @@ def default_recipe(n_images: int, **changes) -> Recipe:
     smoke run gets one.
     """
     if n_images >= MANY_IMAGES:
-        own = {"batch_size": 128, "learning_rate": 4e-3, "max_shift": 0.2, "speaker_weight": 1.0, "epochs": 6}
+        own = {"batch_size": 128, "learning_rate": 4e-3, "max_shift": 0.2, "speaker_weight": 1.0, "epochs": 9}
     else:
         n_train = (1 - VALID_FRACTION) * n_images
         steps_per_epoch = max(1, round(n_train / Recipe.batch_size))
