@@ -63,9 +63,9 @@ def default_recipe(n_images: int, **changes) -> Recipe:
     """The recipe for a corpus of so many images, with some of its fields changed.
 
     Many images are learned in larger batches, which a processor gets through faster, at a higher rate, and with their
-    speakers and digits to be told as well, which left fewer errors after fewer epochs. A small corpus gets more
-    epochs, so that its network also sees about as many batches as it takes to learn anything from scratch; the tests'
-    smoke run gets one.
+    speakers and digits to be told as well, which left fewer errors in the same time. A small corpus gets more epochs,
+    so that its network also sees about as many batches as it takes to learn anything from scratch; the tests' smoke
+    run gets one.
     """
     if n_images >= MANY_IMAGES:
         own = {"batch_size": 128, "learning_rate": 4e-3, "max_shift": 0.2, "speaker_weight": 1.0, "epochs": 9}
