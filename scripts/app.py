@@ -100,6 +100,7 @@ STYLE = """
 #introduction p, #meaning p { font-size: 1rem; line-height: 1.5; max-width: 68ch; }
 #meaning h2 { font-size: 1.1rem; margin: 1rem 0 0.25rem; }
 #status { min-height: 1.5em; font-size: 1.05rem; }
+#status:focus-visible { outline: 2px solid var(--color-accent); }
 .cards { display: grid !important; grid-template-columns: repeat(auto-fill, minmax(min(100%, 21rem), 1fr));
     gap: 1rem; align-items: start; }
 .card { border: 1px solid var(--border-color-primary); border-radius: 12px; padding: 1rem !important;
@@ -127,11 +128,19 @@ STYLE = """
 PRIVATE = {"api_visibility": "private"}
 QUIET = {"show_progress": "hidden", **PRIVATE}
 
-# What changes in the line below the inputs is read out by screen readers.
+# What changes in the line below the inputs is read out by screen readers. It also takes the keyboard's focus when the
+# button of a result, which has it, goes away with the result: the next Tab then leads on from there.
 ON_LOAD = """() => {
     const status = document.getElementById("status");
     status.setAttribute("role", "status");
     status.setAttribute("aria-live", "polite");
+    status.tabIndex = -1;
+    const inputs = document.getElementById("inputs");
+    let button = null;
+    document.addEventListener("focusin", event => { button = inputs.contains(event.target) ? null : event.target; });
+    new MutationObserver(() => {
+        if (button && !button.isConnected && document.activeElement === document.body) status.focus();
+    }).observe(document.body, { childList: true, subtree: true });
 }"""
 
 
@@ -346,7 +355,7 @@ def build_page(classifier: Classifier) -> gr.Blocks:
     with gr.Blocks(title="Who speaks?", analytics_enabled=False) as page:
         results = gr.State([])
         gr.Markdown(INTRODUCTION, elem_id="introduction")
-        with gr.Row(equal_height=True):
+        with gr.Row(equal_height=True, elem_id="inputs"):
             microphone = gr.Audio(sources="microphone", type="filepath", label="Speak", editable=False, buttons=[])
             files = gr.File(file_count="multiple", label="Or sound files", height=150)
         status = gr.HTML("", elem_id="status")

@@ -227,13 +227,23 @@ class Tab:
         found = self.send("DOM.querySelector", nodeId=root, selector="input[type=file]")
         self.send("DOM.setFileInputFiles", files=list(map(str, paths)), nodeId=found["nodeId"])
 
+    def button(self, label: str) -> str:
+        """The JavaScript expression for the first button with that text, once it is there and can be pressed."""
+        buttons = "[...document.querySelectorAll('button')]"
+        script = f"{buttons}.find(button => button.innerText.trim().startsWith({json.dumps(label)}))"
+        wait_for(lambda: self.run(f"!!({script}) && !({script}).disabled"))
+        return script
+
     def press(self, label: str) -> None:
         """Clicks the first button with that text."""
-        script = (
-            f"[...document.querySelectorAll('button')].find(b => b.innerText.trim().startsWith({json.dumps(label)}))"
-        )
-        wait_for(lambda: self.run(f"!!({script}) && !({script}).disabled"))
-        self.run(f"({script}).click()")
+        self.run(f"({self.button(label)}).click()")
+
+    def press_by_key(self, label: str) -> None:
+        """Gives the first button with that text the focus, and presses Enter."""
+        self.run(f"({self.button(label)}).focus()")
+        for kind in ("keyDown", "keyUp"):
+            enter = {"key": "Enter", "code": "Enter", "windowsVirtualKeyCode": 13, "text": "\r"}
+            self.send("Input.dispatchKeyEvent", type=kind, **enter)
 
     def text(self, selector: str) -> str:
         return self.run(f"[...document.querySelectorAll({json.dumps(selector)})].map(e => e.innerText).join('\\n')")
@@ -327,6 +337,17 @@ def test_files_are_answered_side_by_side_kept_and_deleted(server, browser, tmp_p
     wait_for(lambda: tab.text(".card h3").splitlines() == names[1:])
     tab.press("Delete all")
     wait_for(lambda: not tab.text(".card h3"))
+
+
+def test_the_focus_moves_to_the_status_when_the_button_that_has_it_goes(server, browser):
+    address, _, _ = server
+    tab, size, voice = browser
+    tab.open(address, size)
+    tab.upload(voice)
+    tab.wait_for_status(gender_of(voice))
+    tab.press_by_key(f"Delete {voice.name}")
+    tab.wait_for_status(f"{voice.name} was deleted")
+    wait_for(lambda: tab.run("document.activeElement.id") == "status")
 
 
 def test_a_screen_reader_is_told_everything(server, browser):
