@@ -96,17 +96,15 @@ def plan_images(maps: dict[str, dict[str, str]], recordings: pd.DataFrame, view:
     are missing it is drawn over those that are here, so only a complete clone gives the study's own images.
     """
     by_path = recordings.set_index("path")
+    n_samples, rates, stamps = (by_path[column].to_dict() for column in ("samples", "sample_rate", "stamp"))
     made_by = [VIEWS[view].parameters, VIEWS[view].jpeg_quality, VERSION, *map(importlib.metadata.version, PACKAGES)]
     rows = []
     for gender, images in maps.items():
-        usable = {image: path for image, path in images.items() if pd.notna(by_path.at[path, "samples"])}
-        lengths = [
-            round(by_path.at[path, "samples"] * SAMPLE_RATE / by_path.at[path, "sample_rate"])
-            for path in usable.values()
-        ]
+        usable = {image: path for image, path in images.items() if pd.notna(n_samples[path])}
+        lengths = [round(n_samples[path] * SAMPLE_RATE / rates[path]) for path in usable.values()]
         fronts = mfc.draw_front_padding(lengths, seed=PADDING_SEEDS[gender])
         for (image, path), front in zip(usable.items(), fronts):
-            rows.append((image, path, front, digest(path, by_path.at[path, "stamp"], front, made_by)))
+            rows.append((image, path, front, digest(path, stamps[path], front, made_by)))
     return pd.DataFrame(rows, columns=["image", "path", "front", "key"])
 
 
