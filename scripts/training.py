@@ -147,11 +147,16 @@ def make_learner(
         except RuntimeError as error:
             raise ModelError(f"ImageNet weights do not fit ResNet-34: {str(error).splitlines()[0]}") from None
         learn.model[0].load_state_dict(create_body(whole, n_in=1, pretrained=True, cut=-2).state_dict())
-    if torch.cuda.is_available():
-        learn.add_cb(MixedPrecision())
-    elif torch.cpu.get_capabilities().get("amx_bf16"):
-        learn.add_cb(CpuBfloat16())
+    if precision() != "float32":
+        learn.add_cb(MixedPrecision() if precision() == "float16" else CpuBfloat16())
     return learn
+
+
+def precision() -> str:
+    """What networks are trained in on this machine, for speed: 'float16' (GPU), 'bfloat16' or 'float32'."""
+    if torch.cuda.is_available():
+        return "float16"
+    return "bfloat16" if torch.cpu.get_capabilities().get("amx_bf16") else "float32"
 
 
 def class_weights(dls: DataLoaders) -> torch.Tensor:
@@ -343,8 +348,8 @@ def find_learning_rate(
             "suggestion": float(found.valley),
         }
 
-    key = {"images": fingerprint(table, split), "view": corpus.view, "version": VERSION, "recipe": asdict(recipe)}
-    key["weights"] = named_weights(recipe)
+    key = {"images": _stands_for(images, table, split), "view": corpus.view, "version": VERSION}
+    key |= {"recipe": asdict(recipe), "weights": named_weights(recipe)}
     return cached_json(corpus.results / "learning_rate.json", key, search)
 
 
@@ -375,6 +380,10 @@ def fingerprint(table: pd.DataFrame, split: pd.Series) -> str:
     return digest(table[["image", "path", "gender", "speaker", "stamp"]].to_numpy().tolist(), split.tolist())
 
 
+def _stands_for(images: np.ndarray, table: pd.DataFrame, split: pd.Series) -> list[str]:
+    return [fingerprint(table, split), content_digest(np.ascontiguousarray(images).data)]
+
+
 def model_path(corpus: Corpus, name: str) -> Path:
     return corpus.results / "models" / f"{name}.safetensors"
 
@@ -386,14 +395,13 @@ def train_model(
 
     images: uint8 (images, height, width) of the rows of `table` (as `fingerprint` needs it), divided by `split`.
     The card says what the model is and how it came about: classes, view, image size, normalisation, corpus, split,
-    recipe, history, versions.
+    recipe, precision, history, versions.
     """
     path = model_path(corpus, name)
     stats = grey_stats(images[(split == "train").to_numpy()])
     batches = {"batch_size": recipe.batch_size, "max_shift": recipe.max_shift}
     dls = make_dls(images, table["gender"], split, **batches, stats=stats)
-    made_from = [fingerprint(table, split), content_digest(np.ascontiguousarray(images).data)]
-    key = digest(made_from, corpus.view, VERSION, asdict(recipe), *named_weights(recipe))
+    key = digest(_stands_for(images, table, split), corpus.view, VERSION, asdict(recipe), *named_weights(recipe))
     if path.exists() and not recompute():
         card = read_card(path)
         if card["key"] == key:
@@ -427,6 +435,7 @@ def train_model(
         "speakers": {part: int(table["speaker"][split == part].nunique()) for part in split.dropna().unique()},
         "recipe": asdict(recipe),
         "imagenet_weights": imagenet is not None,
+        "precision": precision(),
         "history": history,
         "seconds": round(sum(epoch["seconds"] for epoch in history), 1),
         "versions": versions(),

@@ -51,7 +51,8 @@ def results_table() -> str:
             f"AudioMNIST, random split (**the same {evaluation['speakers']} speakers in training and validation**), "
             f"{card['split']['train']:,} training and {evaluation['images']:,} validation images; ResNet-34 from "
             f"{'ImageNet weights' if card['imagenet_weights'] else 'scratch'}, {n_epochs} epochs at {height} × {width} "
-            f"pixels, {told}seed {evaluation['seed']}, {minutes:.0f} minutes on 2 CPU cores:",
+            f"pixels, {told}seed {evaluation['seed']}, {minutes:.0f} minutes on 2 CPU cores in "
+            f"{card['precision']}:",
             "",
             "| | here | 95 % interval over speakers | the study |",
             "|---|---|---|---|",
@@ -66,17 +67,60 @@ def results_table() -> str:
 
 def seeds_sentence(card: dict) -> list[str]:
     """Mean and spread over the networks that were trained by the same recipe from other seeds, where there are any."""
-    seedless = card["recipe"] | {"seed": None}
-    runs = [read_json(path) for path in sorted((RESULTS / "audiomnist" / "models").glob("mfc_random_seed*.json"))]
-    last = [run["history"][-1] for run in runs if run["recipe"] | {"seed": None} == seedless]
-    if len(last) < 2:
+    runs = _runs_like(card, RESULTS / "audiomnist" / "models")
+    if len(runs) < 2:
         return []
-    errors, f1 = [run["error_rate"] for run in last], [run["f1_score"] for run in last]
-    return [
-        "",
-        f"Over {len(last)} seeds (other splits, other initial weights): error rate {100 * mean(errors):.2f} ± "
-        f"{100 * stdev(errors):.2f} %, F1 {mean(f1):.4f} ± {stdev(f1):.4f} (mean and standard deviation).",
-    ]
+    return ["", f"Over {len(runs)} seeds (other splits, other initial weights): {_spread(runs)}."]
+
+
+def precision_sentence() -> str:
+    """How far the scores move where a machine trains in bfloat16, by the same recipe and from the same seeds."""
+    folder = RESULTS / "audiomnist"
+    card = read_json(folder / "models" / "mfc_random_seed42.json")
+    others = _runs_like(card, folder / "bfloat16")
+    seeds = [run["recipe"]["seed"] for run in others]
+    runs = [run for run in _runs_like(card, folder / "models") if run["recipe"]["seed"] in seeds]
+    return (
+        f"Seeds {' and '.join(map(str, seeds))} on AudioMNIST, random split: in {card['precision']} {_spread(runs)}; "
+        f"in {others[0]['precision']} {_spread(others)}."
+    )
+
+
+def _runs_like(card: dict, folder: Path) -> list[dict]:
+    """The cards in the folder of networks that were trained by the same recipe as this one's, from any seed."""
+    runs = [read_json(path) for path in sorted(folder.glob("mfc_random_seed*.json"))]
+    return [run for run in runs if run["recipe"] | {"seed": None} == card["recipe"] | {"seed": None}]
+
+
+def _spread(runs: list[dict]) -> str:
+    errors, f1 = ([run["history"][-1][score] for run in runs] for score in ("error_rate", "f1_score"))
+    return (
+        f"error rate {100 * mean(errors):.2f} ± {100 * stdev(errors):.2f} %, "
+        f"F1 {mean(f1):.4f} ± {stdev(f1):.4f} (mean and standard deviation)"
+    )
+
+
+def grad_cam_sentences() -> str:
+    """What notebook 04 found about where the network looks, and whether networks of other seeds look there as well."""
+    evaluation = read_json(RESULTS / "audiomnist" / "evaluation.json")
+    centres = [evaluation["centre_of_attention"], *evaluation["centre_of_attention_of_other_seeds"].values()]
+    lower_by = [found["female"] - found["male"] for found in centres if len(found) == 2]
+    places = ", ".join(f"{abs(lower):.2f} {'lower' if lower > 0 else 'higher'}" for lower in lower_by)
+    agree = len({lower > 0 for lower in lower_by}) == 1
+    areas = evaluation["deletion_and_insertion_areas"]
+    balanced = dict(enumerate(evaluation["balanced_accuracy_with_coefficient_hidden"]))
+    dearest = sorted(balanced, key=balanced.get)[:3]
+    costs = ", ".join(f"{100 * (1 - balanced[coefficient]):.1f} %" for coefficient in dearest)
+    nothing = 100 * (1 - evaluation["scores"]["balanced_accuracy"])
+    return (
+        f"The study read its maps as *female: attention slightly higher up*. The centre of attention of images called "
+        f"female, against that of images called male, in {len(lower_by)} networks of different seeds (AudioMNIST, "
+        f"random split): {places} (in coefficients). "
+        f"{'They agree' if agree else 'They do not even agree'} on the direction. "
+        f"What a map marks does count: where it is deleted first, the area under the curve is {areas['deletion']:.3f}, "
+        f"in random order {areas['random_deletion']:.3f}. Hidden one at a time, coefficients "
+        f"{', '.join(map(str, dearest))} cost most: balanced error {costs} instead of {nothing:.1f} %."
+    )
 
 
 def unseen_table() -> str:
@@ -170,8 +214,10 @@ BLOCKS = {
     "results": results_table,
     "leak": leak_sentence,
     "unseen": unseen_table,
+    "grad cam": grad_cam_sentences,
     "shipped": shipped_sentence,
     "speed": speed_table,
+    "precision": precision_sentence,
     "run times": run_times,
 }
 

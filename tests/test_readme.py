@@ -26,6 +26,7 @@ def test_the_cards_are_those_of_the_results():
         ("benchmark.json", ("grad_cams", "ratio", "median")),
         ("audiomnist/corpus.json", ("genders", "female", "age", "median")),
         ("audiomnist/evaluation.json", ("scores", "error_rate")),
+        ("audiomnist/evaluation.json", ("centre_of_attention", "female")),
         ("audiomnist/unseen_speakers.json", ("rows", "mfc", "cost_of_leakage", "unheard")),
         ("audiomnist_az/unseen_speakers.json", ("rows", "harmonic", "scores", "auc")),
         ("shipped/gender_on_audiomnist_az.json", ("all", "recordings", "scores", "balanced_accuracy")),
