@@ -190,8 +190,13 @@ def speed_table() -> str:
         seconds = median(found["seconds"]["pipeline"])
         rate = f"{found['n'] / seconds:,.0f} {found['unit']} a second" if found["n"] > 10 else f"{seconds:.1f} s"
         lines.append(f"| {found['what']} | {rate} | {found['ratio']['median']:.1f} | {low:.1f} to {high:.1f} |")
-    machine = next(iter(measured.values()))["machine"]
-    told = f"Measured on {machine['cores']} cores ({machine['cpu']}), without a GPU."
+    steps_on = {}
+    for found in measured.values():
+        machine = f"{found['machine']['cores']} cores ({found['machine']['cpu']})"
+        steps_on.setdefault(machine, []).append(found["what"])
+    most = max(steps_on, key=lambda machine: len(steps_on[machine]))
+    told = f"Measured without a GPU on {most}"
+    told += "".join(f"; on {machine}: {', '.join(what)}" for machine, what in steps_on.items() if machine != most) + "."
     if "memory" in measured:
         sizes = [f"{name} {size / 1e9:.1f} GB" for name, size in measured["memory"]["bytes"].items()]
         told += f" Memory at its most: {', '.join(sizes)}."
