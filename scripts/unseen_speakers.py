@@ -79,27 +79,27 @@ def fold_predictions(corpus: Corpus, division: str, *, variant: str = "", **chan
 
     def compute() -> dict:
         images = load_images(corpus, table, size=size)
-        found = []
+        answers = []
         for number, (fold, recipe) in enumerate(zip(folds, recipes), start=1):
             print(f"{corpus.title}, {name}, fold {number} of {len(folds)}")
             learn, card = train_model(corpus, images, table, fold, recipe, name=f"{name}_fold{number}")
-            test = (fold == "test").to_numpy()
-            p_female = predict(learn.model, images[test], card["normalisation"])
-            found.append(
-                table.loc[test, ["image", "gender", "speaker", "digit"]].assign(fold=number, p_female=p_female)
-            )
-        return pd.concat(found).to_dict(orient="list")
+            p_female = predict(learn.model, images[(fold == "test").to_numpy()], card["normalisation"])
+            answers.append(np.round(p_female.astype(float), 6).tolist())
+        return {"p_female": answers}
 
     key = {
         "folds": [fingerprint(table, fold) for fold in folds],
         "recipes": [asdict(recipe) for recipe in recipes],
-        "version": VERSION,
-        "decoder": dataset.VERSION,
+        "versions": [VERSION, dataset.VERSION],  # of training and of decoding
     }
-    found = cached_json(corpus.results / "unseen" / f"{name}.json", key, compute)
+    answers = cached_json(corpus.results / "unseen" / f"{name}.json", key, compute)["p_female"]
     for number in range(2, len(folds) + 1):  # only now, so that a run that is stopped need not train them again
         _forget(model_path(corpus, f"{name}_fold{number}"))
-    return pd.DataFrame(found)
+    tested = [
+        table.loc[fold == "test", ["image", "gender", "speaker", "digit"]].assign(fold=number, p_female=p_female)
+        for number, (fold, p_female) in enumerate(zip(folds, answers), start=1)
+    ]
+    return pd.concat(tested, ignore_index=True)
 
 
 def _forget(model: Path) -> None:
