@@ -10,6 +10,7 @@ import itertools
 import os
 import re
 import stat
+import struct
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -39,6 +40,10 @@ CUT_SHORT = re.compile(r"(?:data|SSND|Data Size)\s*: (\d+) \(should be (\d+)\)")
 UNKNOWN_SIZE = 0x7F000000  # bytes
 LEAST_SHARE = 0.99  # of the sound; some programs count the header's few bytes, too
 
+# RIFF, its size, WAVEfmt, its size, code, channels, Hz, bytes a second, bytes a frame, bits, data, its size
+PLAIN_HEADER = struct.Struct("<4sI8sIHHIIHH4sI")
+HEADER_FLAGS = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0)  # a pipe would wait for ever
+
 FRAME, HOP = 0.040, 0.010  # seconds
 LEVEL_BAND = (80, 8_000)  # Hz: above rumble and a mains hum's fundamental, with the fricatives
 PITCH_BAND = (80, 4_000)  # Hz, of the harmonics that tell voicing
@@ -60,7 +65,7 @@ CLIPPED_AMPLITUDE, CLIPPED_SHARE = 0.8, 0.1  # of the peak, of the speech's samp
 class AudioError(ValueError):
     """A sound file that cannot be read; the message is one line that names the file, and `problem` the rest of it."""
 
-    def __init__(self, path: Path, problem: str):
+    def __init__(self, path: Path | str, problem: str):
         super().__init__(path, problem)
         self.path, self.problem = path, problem
 
@@ -75,13 +80,46 @@ class Window(NamedTuple):
     signal: np.ndarray
 
 
-def read_header(path: Path) -> tuple[int, int, str]:
+def read_header(path: Path | str) -> tuple[int, int, str]:
     """(samples, sample rate in Hz, encoding such as 'PCM_16') of a sound file, without reading its sound.
 
     Raises AudioError where there is no readable, non-empty sound file, or one that is longer than an hour.
     """
+    if header := _plain_header(path):
+        return header
     with _open(path) as sound:
         return sound.frames, sound.samplerate, sound.subtype
+
+
+def _plain_header(path: Path | str) -> tuple[int, int, str] | None:
+    """What `read_header` tells of a WAV like most: 16-bit, 44 bytes of header, and all in it as it should be.
+
+    None for whatever else it may be. Only because libsndfile takes several times as long, for 30,000 of them seconds.
+    """
+    try:
+        file = os.open(path, HEADER_FLAGS)
+    except (OSError, ValueError):
+        return None
+    try:
+        status = os.fstat(file)
+        head = os.read(file, PLAIN_HEADER.size) if stat.S_ISREG(status.st_mode) else b""
+    except OSError:
+        return None
+    finally:
+        os.close(file)
+    if len(head) < PLAIN_HEADER.size:
+        return None
+    riff, rest, wave, form, code, channels, rate, byte_rate, frame, bits, data, size = PLAIN_HEADER.unpack(head)
+    plain = (
+        (riff, wave, data) == (b"RIFF", b"WAVEfmt ", b"data")
+        and (form, code, bits, frame, byte_rate) == (16, 1, 16, 2 * channels, rate * frame)
+        and size == status.st_size - PLAIN_HEADER.size == rest + 8 - PLAIN_HEADER.size
+        and 1 <= channels <= MAX_CHANNELS
+        and SAMPLE_RATES[0] <= rate <= SAMPLE_RATES[1]
+        and 0 < size <= min(MAX_SECONDS * rate * frame, 2 * MAX_VALUES)
+        and size % frame == 0
+    )
+    return (size // frame, rate, "PCM_16") if plain else None
 
 
 def read_signal(path: Path, *, sample_rate: int = SAMPLE_RATE) -> np.ndarray:
@@ -165,7 +203,7 @@ def channel_weights(path: Path) -> np.ndarray:
     return weights
 
 
-def _open(path: Path) -> soundfile.SoundFile:
+def _open(path: Path | str) -> soundfile.SoundFile:
     """The opened file, its header checked. Raises AudioError."""
     try:
         status = os.stat(path)
@@ -203,7 +241,7 @@ def _open(path: Path) -> soundfile.SoundFile:
     raise AudioError(path, problem)
 
 
-def _for_libsndfile(path: Path) -> bytes | str:
+def _for_libsndfile(path: Path | str) -> bytes | str:
     """The path as bytes, which need not be UTF-8, and never just '-', which libsndfile takes for the standard input."""
     absolute = os.path.abspath(path)
     return absolute if os.name == "nt" else os.fsencode(absolute)

@@ -40,7 +40,7 @@ import config
 from caching import write_json
 from classification import SHIPPED_MODEL, classify_recordings, load_classifier
 from config import GENDERS, RECORDING_SAMPLES, RESULTS, ROOT, SAMPLE_RATE, SEED
-from corpus import Corpus, CorpusError, load_recordings, resolve_corpus
+from corpus import Corpus, CorpusError, load_recordings, resolve_corpus, with_stamps
 from dataset import available_images, decode_images, make_dls
 from generation import generate_images, load_maps, map_images, plan_images
 from grad_cam import STAGES, grad_cam
@@ -80,7 +80,7 @@ def seconds_of(work: Callable[[], object]) -> float:
 
 def generation(corpus: Corpus, folder: Path) -> dict:
     recordings = _recordings(corpus)
-    plan = plan_images(map_images(recordings), recordings)
+    plan = plan_images(map_images(recordings), with_stamps(corpus, recordings))
     plain, jobs = folder / "plain", list(zip(plan["path"], plan["image"], plan["front"]))
     plain.mkdir()
 
@@ -356,7 +356,6 @@ def headers(corpus: Corpus, folder: Path) -> dict:
             soundfile.info(path)
 
     def pipeline():
-        (folder / "large" / "recordings.json").unlink(missing_ok=True)
         load_recordings(large)
 
     with mock.patch.object(config, "RESULTS", folder):

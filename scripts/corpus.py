@@ -17,8 +17,8 @@ from pathlib import Path
 import pandas as pd
 
 import config
-from audio import VERSION, AudioError, printable, read_header
-from caching import cached_json, digest, file_digest
+from audio import AudioError, printable, read_header
+from caching import file_digest
 from config import GENDERS
 from demo_corpus import make_demo_corpus
 
@@ -178,10 +178,10 @@ def corrections(speakers: pd.DataFrame) -> pd.DataFrame:
 def load_recordings(corpus: Corpus) -> pd.DataFrame:
     """One row a recording, in the order of its path as a string.
 
-    Columns: path ('59/5_59_22.wav'), speaker, gender, digit, repetition, here; and read from the WAV headers (cached)
-    samples, sample_rate (Hz), encoding and problem (why a file cannot be read), all missing where there is no WAV;
-    stamp stands for the content of a WAV. For AudioMNIST the table has all 30,000 rows, however many WAVs are there.
-    Raises CorpusError for a WAV whose name does not parse or whose speaker is not in the metadata.
+    Columns: path ('59/5_59_22.wav'), speaker, gender, digit, repetition, here; and read from the WAV headers
+    samples, sample_rate (Hz), encoding and problem (why a file cannot be read), all missing where there is no WAV.
+    For AudioMNIST the table has all 30,000 rows, however many WAVs are there. Raises CorpusError for a WAV whose name
+    does not parse or whose speaker is not in the metadata.
     """
     genders = load_speakers(corpus)["gender"]
     found = _list_wavs(corpus.folder)
@@ -198,7 +198,7 @@ def load_recordings(corpus: Corpus) -> pd.DataFrame:
             path = printable(corpus.folder / unknown[0])
             raise CorpusError(f"{path}: not a recording of AudioMNIST; move it elsewhere")
     else:
-        paths = list(found)
+        paths = found
         if not paths:
             raise CorpusError(f"{corpus.folder}: no <speaker>/<digit>_<speaker>_<repetition>.wav in it")
     table = recordings_from_paths(sorted(paths), corpus.folder)
@@ -207,15 +207,21 @@ def load_recordings(corpus: Corpus) -> pd.DataFrame:
         raise CorpusError(f"{corpus.folder / METADATA}: speaker {unlabelled[0]} is missing, but has recordings")
     table["gender"] = table["speaker"].map(genders)
     table["here"] = table["path"].isin(found)
-    headers = cached_json(
-        corpus.results / "recordings.json",
-        {"listing": digest(found), "reader": VERSION},
-        lambda: _read_headers(corpus.folder, sorted(found)),
-    )
-    headers = pd.DataFrame.from_dict(headers, orient="index", columns=["samples", "sample_rate", "encoding", "problem"])
-    table = table.join(headers, on="path")
-    table["stamp"] = table["path"].map(found)
-    return table.astype({"samples": "Int64", "sample_rate": "Int64"})
+    columns = ["samples", "sample_rate", "encoding", "problem"]
+    headers = [_header_of(os.path.join(corpus.folder, path)) for path in found]  # of 30,000, pathlib's / takes a third
+    headers = pd.DataFrame(headers, index=found, columns=columns)
+    return table.join(headers, on="path").astype({"samples": "Int64", "sample_rate": "Int64"})
+
+
+def with_stamps(corpus: Corpus, recordings: pd.DataFrame) -> pd.DataFrame:
+    """The recordings with a column `stamp` that stands for the content of each WAV; missing where it cannot be read.
+
+    Size and time of the last change would be quicker than reading everything, by threads, but they do not change with
+    everything that changes a file, and do with a copy.
+    """
+    with ThreadPoolExecutor(os.cpu_count()) as threads:
+        stamps = list(threads.map(_stamp, (corpus.folder / path for path in recordings["path"])))
+    return recordings.assign(stamp=stamps)
 
 
 def recordings_from_paths(paths: list[str], folder: Path) -> pd.DataFrame:
@@ -255,13 +261,8 @@ def _check_is_audiomnist(corpus: Corpus, genders: pd.Series) -> None:
         raise CorpusError(f"{corpus.folder / METADATA}: these are not AudioMNIST's 60 speakers; rename the folder")
 
 
-def _list_wavs(folder: Path) -> dict[str, str | None]:
-    """Path relative to the corpus → stamp, for every WAV of every speaker's folder.
-
-    A stamp stands for the content (30,000 recordings are read in a second or two, by threads); None where it cannot
-    be read. Size and time of the last change would be quicker, but they do not change with everything that changes a
-    file, and do with a copy.
-    """
+def _list_wavs(folder: Path) -> list[str]:
+    """Path relative to the corpus of every WAV of every speaker's folder, sorted."""
     wavs = []
     try:
         for speaker in (entry for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith(".")):
@@ -273,9 +274,14 @@ def _list_wavs(folder: Path) -> dict[str, str | None]:
                 ]
     except OSError as error:
         raise CorpusError(f"{printable(error.filename)}: cannot be read ({error.strerror})") from None
-    wavs.sort()
-    with ThreadPoolExecutor(os.cpu_count()) as threads:
-        return dict(zip(wavs, threads.map(_stamp, (folder / path for path in wavs))))
+    return sorted(wavs)
+
+
+def _header_of(path: str) -> tuple:
+    try:
+        return *read_header(path), None
+    except AudioError as error:
+        return None, None, None, error.problem
 
 
 def _stamp(path: Path) -> str | None:
@@ -283,13 +289,3 @@ def _stamp(path: Path) -> str | None:
         return file_digest(path) if path.is_file() else None  # a pipe would wait for ever
     except OSError:
         return None  # read_header says why
-
-
-def _read_headers(folder: Path, paths: list[str]) -> dict[str, list]:
-    headers = {}
-    for path in paths:
-        try:
-            headers[path] = [*read_header(folder / path), None]
-        except AudioError as error:
-            headers[path] = [None, None, None, error.problem]
-    return headers

@@ -16,7 +16,7 @@ import pitch
 from audio import AudioError, read_signal, why_not_speech
 from caching import cached_json, content_digest, digest
 from config import GENDERS, SAMPLE_RATE
-from corpus import Corpus, CorpusError
+from corpus import Corpus, CorpusError, with_stamps
 from generation import load_maps
 
 VERSION = 1  # part of the cache's key: raise it when a change here changes what is heard
@@ -46,7 +46,7 @@ def listen(corpus: Corpus, recordings: pd.DataFrame) -> pd.DataFrame:
     Added columns: content (stands for the signal without zeros around it; missing where nothing is left or it cannot
     be read), reason (why there is no speech to classify), f0 (median in Hz, where it was tracked and found).
     """
-    here = recordings[recordings["here"]].reset_index(drop=True)
+    here = with_stamps(corpus, recordings[recordings["here"]].reset_index(drop=True))
     rank, size = here.groupby("speaker").cumcount(), here.groupby("speaker")["path"].transform("size")
     tracked = (size <= PITCHED) | (rank * PITCHED // size > (rank - 1) * PITCHED // size)
     constants = {name: value for name, value in vars(pitch).items() if name.isupper()}

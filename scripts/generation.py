@@ -38,7 +38,7 @@ from caching import (
     write_json,
 )
 from config import GENDERS, SAMPLE_RATE
-from corpus import Corpus, CorpusError, load_recordings, recordings_from_paths, resolve_corpus
+from corpus import Corpus, CorpusError, load_recordings, recordings_from_paths, resolve_corpus, with_stamps
 from views import VIEWS, encode_jpeg
 
 ORDER_SEED = 25  # the study's: shuffles the male recordings, then the female ones
@@ -92,6 +92,7 @@ def load_maps(corpus: Corpus) -> pd.DataFrame:
 def plan_images(maps: dict[str, dict[str, str]], recordings: pd.DataFrame, view: str = "mfc") -> pd.DataFrame:
     """What is to be made: one row an image whose WAV is here, with image, path, front (samples) and key.
 
+    recordings: see corpus.load_recordings and corpus.with_stamps.
     The padding of an image depends on the lengths of all recordings before it in its gender's map. Where recordings
     are missing it is drawn over those that are here, so only a complete clone gives the study's own images.
     """
@@ -117,7 +118,7 @@ def generate_images(corpus: Corpus, recordings: pd.DataFrame, *, n_jobs: int | N
     """
     maps = map_images(recordings)
     write_maps(corpus, maps)
-    plan = plan_images(maps, recordings, corpus.view)
+    plan = plan_images(maps, with_stamps(corpus, recordings), corpus.view)
     corpus.images.mkdir(parents=True, exist_ok=True)
     remove_abandoned(corpus.images)
     journal = _read_journal(corpus)

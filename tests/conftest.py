@@ -1,6 +1,7 @@
 """Tests import the helpers as notebooks do, with scripts/ on the path, and share a tiny corpus of buzzing voices."""
 
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -20,6 +21,14 @@ def buzz(pitch: float, *, seconds: float, sample_rate: int, seed: int) -> np.nda
     phase = 2 * np.pi * pitch * (1.1 * time - 0.2 * time**2 / (2 * seconds))
     harmonics = sum(np.sin(k * phase) / k for k in range(1, 20))
     return 0.05 * harmonics * np.hanning(len(time)) + np.random.default_rng(seed).normal(0, 1e-4, len(time))
+
+
+def flip_bit(path: Path, place: int) -> None:
+    """Changes one byte of a file, but neither its size nor its times."""
+    content, stat = bytearray(path.read_bytes()), path.stat()
+    content[place] ^= 1
+    path.write_bytes(content)
+    os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
 
 
 @pytest.fixture

@@ -17,6 +17,7 @@ from conftest import buzz
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+import audio
 import classification
 import classify_wavs
 import generation
@@ -413,6 +414,28 @@ def is_read_or_refused(path: Path, content: bytes) -> None:
 @given(content=st.binary(max_size=3_000), magic=st.sampled_from([b"", b"RIFF", b"fLaC", b"OggS", b"ID3\3", b"FORM"]))
 def test_any_bytes_are_a_signal_or_one_line(tmp_path, magic, content):
     is_read_or_refused(tmp_path / "sound.wav", magic + content)
+
+
+@few(max_examples=500, suppress_health_check=in_one_folder)
+@given(
+    n_bytes=st.integers(0, 50),
+    rate=st.sampled_from([8_000, 48_000, 192_000]) | st.integers(0, 2**32 - 1),
+    channels=st.integers(0, 40),
+    off=st.integers(-3, 3) | st.just(0),
+    changes=st.lists(st.tuples(st.integers(0, 43), st.integers(0, 255)), max_size=2),
+)
+def test_a_plain_header_says_what_libsndfile_reads_in_it(tmp_path, n_bytes, rate, channels, off, changes):
+    sound = np.zeros(n_bytes * channels, "<i2")
+    content = bytearray(wav(sound, rate=rate, channels=channels, size=max(0, sound.nbytes + off)))
+    struct.pack_into("<IH", content, 28, rate * 2 * channels & 0xFFFFFFFF, 2 * channels)
+    for place, value in changes:
+        content[place] = value
+    path = tmp_path / "sound.wav"
+    path.write_bytes(content)
+    quick = audio._plain_header(path)
+    if quick or not (off or changes) and n_bytes and 1 <= channels <= 32 and 4_000 <= rate <= 768_000:
+        with audio._open(path) as sound:
+            assert quick == (sound.frames, sound.samplerate, sound.subtype)
 
 
 @few(max_examples=100, suppress_health_check=in_one_folder)

@@ -1,15 +1,26 @@
 """Corpora: what is read from metadata, names and headers, and what is said where that cannot be done."""
 
 import json
+import os
 
 import numpy as np
 import pandas as pd
 import pytest
 import soundfile
+from conftest import flip_bit
 
 import config
 import corpus as corpora
-from corpus import Corpus, CorpusError, completeness, corrections, load_recordings, load_speakers, resolve_corpus
+from corpus import (
+    Corpus,
+    CorpusError,
+    completeness,
+    corrections,
+    load_recordings,
+    load_speakers,
+    resolve_corpus,
+    with_stamps,
+)
 
 
 @pytest.fixture
@@ -132,12 +143,17 @@ def test_any_corpus_in_the_layout_is_listed(make_corpus):
     assert completeness(table) == "All 3 WAVs are here."
 
 
-def test_headers_are_read_once_and_again_when_a_wav_changes(make_corpus, capsys):
-    corpus = make_corpus({"1": {"gender": "male"}}, ["1/0_1_0.wav"])
-    assert "cache" not in (load_recordings(corpus), capsys.readouterr().out)[1]
-    assert "cache" in (load_recordings(corpus), capsys.readouterr().out)[1]
-    soundfile.write(corpus.folder / "1/0_1_0.wav", np.zeros(123), 8_000)
-    assert load_recordings(corpus)["samples"].tolist() == [123]
+def test_a_stamp_changes_with_the_content_of_a_wav_and_with_nothing_else(make_corpus):
+    corpus = make_corpus({"1": {"gender": "male"}}, ["1/0_1_0.wav", "1/1_1_0.wav"])
+    table = load_recordings(corpus)
+    before = with_stamps(corpus, table)["stamp"]
+    assert before[0] == before[1], "they hold the same silence"
+    os.utime(corpus.folder / "1/0_1_0.wav", (0, 0))
+    assert with_stamps(corpus, table)["stamp"].equals(before)
+    flip_bit(corpus.folder / "1/0_1_0.wav", 100)
+    assert with_stamps(corpus, table)["stamp"].ne(before).tolist() == [True, False]
+    (corpus.folder / "1/1_1_0.wav").unlink()
+    assert with_stamps(corpus, table)["stamp"].isna().tolist() == [False, True]
 
 
 @pytest.mark.parametrize("name", ["seven.wav", "10_1_0.wav", "3_2_0.wav", "3_1_.wav", "x_1_0.wav"])

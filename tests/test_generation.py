@@ -10,7 +10,7 @@ from PIL import Image
 
 import generation
 from config import ROOT
-from corpus import Corpus, CorpusError, load_recordings
+from corpus import Corpus, CorpusError, load_recordings, with_stamps
 from generation import generate_images, load_maps, map_images, plan_images
 
 REFERENCE = ROOT.parent / "shared" / "data" / "audiomnist_recordings.csv"
@@ -106,7 +106,7 @@ def test_a_recording_that_cannot_be_read_is_skipped_by_name_and_the_rest_is_done
 
 def test_the_padding_is_planned_with_the_length_the_signal_will_have(buzz_corpus):
     recordings = load_recordings(buzz_corpus)
-    plan = plan_images(map_images(recordings), recordings).set_index("path")
+    plan = plan_images(map_images(recordings), with_stamps(buzz_corpus, recordings)).set_index("path")
     for path, row in plan.iterrows():
         signal = generation.read_signal(buzz_corpus.folder / path)
         assert len(signal) == 3 * recordings.set_index("path").at[path, "samples"]
