@@ -3,11 +3,8 @@
 All of them are fitted on a fold's training part and asked about its test part, like the networks.
 """
 
-import os
-
 import numpy as np
 import pandas as pd
-from joblib import Parallel, delayed
 from sklearn.dummy import DummyClassifier
 from sklearn.linear_model import LogisticRegression, RidgeCV
 from sklearn.metrics import r2_score
@@ -15,46 +12,14 @@ from sklearn.model_selection import GroupKFold, cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
-from tqdm.auto import tqdm
 
-from audio import VERSION, AudioError, read_signal
-from caching import cached_json, digest, file_digest
 from config import GENDERS, SEED
 from corpus import Corpus
 from dataset import load_images
 from mfc import N_FRAMES, N_MFCC
-from pitch import PITCH_BAND, PITCH_HOP, PITCH_RATE, PITCH_THRESHOLDS, PITCH_WINDOW, PITCHES, pitch_track
+from pitch import median_pitch
 
 SVM_IMAGES = 3_000  # its time grows with their square: at most so many training images, drawn at random
-
-
-def median_pitch(corpus: Corpus, table: pd.DataFrame) -> pd.Series:
-    """Median F0 in Hz of each row's recording by pyin (Mauch and Dixon, ICASSP 2014), cached; nan where there is no WAV
-    or nothing voiced was found."""
-    here = [path for path in table["path"] if (corpus.folder / path).is_file()]
-    contents = [file_digest(corpus.folder / path) for path in here]
-    key = {"recordings": digest(here, contents), "pitches": PITCHES, "window": PITCH_WINDOW, "hop": PITCH_HOP}
-    key["reader"] = VERSION
-    key |= {"band": PITCH_BAND, "thresholds": PITCH_THRESHOLDS}
-
-    def compute() -> dict:
-        work = Parallel(n_jobs=os.cpu_count(), return_as="generator", batch_size=16)(
-            delayed(_pitch_of)(corpus.folder / path) for path in here
-        )
-        return dict(zip(here, tqdm(work, "median F0", total=len(here), unit="recording", leave=False)))
-
-    pitches = cached_json(corpus.results / "median_pitch.json", key, compute)
-    return table["path"].map(pitches).astype(float)
-
-
-def _pitch_of(path) -> float | None:
-    try:
-        signal = read_signal(path, sample_rate=PITCH_RATE)
-    except AudioError:
-        return None
-    pitch = pitch_track(signal)
-    voiced = ~np.isnan(pitch)
-    return float(np.median(pitch[voiced])) if voiced.any() else None
 
 
 def mfcc_statistics(images: np.ndarray) -> np.ndarray:
@@ -85,7 +50,7 @@ def baseline_predictions(corpus: Corpus, table: pd.DataFrame, folds: list[pd.Ser
     }
     here = [(corpus.folder / path).exists() for path in table["path"]]
     if np.mean(here) > 0.5:
-        pitch = median_pitch(corpus, table)
+        pitch = median_pitch(corpus, table["path"])
         threshold = _scaled(LogisticRegression(class_weight="balanced", C=np.inf))
         classifiers["median F0 (pyin), threshold"] = (threshold, np.log2(pitch.to_numpy())[:, np.newaxis])
     found = {name: [] for name in classifiers}
@@ -109,7 +74,7 @@ def pitch_in_images(corpus: Corpus, table: pd.DataFrame) -> dict[str, float]:
     over all recordings whose F0 is known, and within each gender. 0 is no better than the mean, and below it is worse;
     nan where there are not two speakers.
     """
-    pitch = np.log2(median_pitch(corpus, table).to_numpy())
+    pitch = np.log2(median_pitch(corpus, table["path"]).to_numpy())
     known = ~np.isnan(pitch)
     statistics = mfcc_statistics(load_images(corpus, table, size=(N_MFCC, N_FRAMES)))
     parts = {"all": known} | {gender: known & (table["gender"] == gender).to_numpy() for gender in GENDERS}

@@ -1,6 +1,6 @@
 """What in a corpus someone should listen to before it is believed. Nothing is repaired, left out or relabelled here.
 
-Every recording is read once; the pitch is tracked in at most twenty recordings of a speaker, evenly spaced over them.
+Every recording is read; the pitch is tracked in at most twenty recordings of a speaker, evenly spaced over them.
 """
 
 import os
@@ -12,14 +12,14 @@ from joblib import Parallel, delayed
 from tqdm.auto import tqdm
 
 import audio
-import pitch
 from audio import AudioError, read_signal, why_not_speech
 from caching import cached_json, content_digest, digest
 from config import GENDERS, SAMPLE_RATE
 from corpus import Corpus, CorpusError, with_stamps
 from generation import load_maps
+from pitch import median_pitch
 
-VERSION = 1  # part of the cache's key: raise it when a change here changes what is heard
+VERSION = 2  # part of the cache's key: raise it when a change here changes what is heard
 
 PITCHED = 20  # recordings of a speaker in which the pitch is tracked
 LEAST_PITCHED = 3  # of these with a pitch, before anything is said of a speaker
@@ -49,33 +49,27 @@ def listen(corpus: Corpus, recordings: pd.DataFrame) -> pd.DataFrame:
     here = with_stamps(corpus, recordings[recordings["here"]].reset_index(drop=True))
     rank, size = here.groupby("speaker").cumcount(), here.groupby("speaker")["path"].transform("size")
     tracked = (size <= PITCHED) | (rank * PITCHED // size > (rank - 1) * PITCHED // size)
-    constants = {name: value for name, value in vars(pitch).items() if name.isupper()}
-    key = {"recordings": digest(here[["path", "stamp"]].to_numpy().tolist(), tracked.tolist()), "pitch": constants}
+    key = {"recordings": digest(here[["path", "stamp"]].to_numpy().tolist())}
     key |= {"reader": audio.VERSION, "version": VERSION}
 
     def compute() -> dict:
         work = Parallel(n_jobs=os.cpu_count(), return_as="generator", batch_size=16)(
-            delayed(_hear)(corpus.folder / path, with_pitch) for path, with_pitch in zip(here["path"], tracked)
+            delayed(_hear)(corpus.folder / path) for path in here["path"]
         )
         return dict(zip(here["path"], tqdm(work, "listening", total=len(here), unit="recording", leave=False)))
 
     heard = cached_json(corpus.results / "corpus_checks.json", key, compute)
-    told = pd.DataFrame.from_dict(heard, orient="index", columns=["content", "reason", "f0"])
-    return here.join(told, on="path").astype({"f0": float})
+    told = pd.DataFrame.from_dict(heard, orient="index", columns=["content", "reason"])
+    return here.join(told, on="path").assign(f0=median_pitch(corpus, here.loc[tracked, "path"]))
 
 
-def _hear(path: Path, with_pitch: bool) -> tuple[str | None, str | None, float | None]:
+def _hear(path: Path) -> tuple[str | None, str | None]:
     try:
         signal = read_signal(path)
-        track = pitch.pitch_track(read_signal(path, sample_rate=pitch.PITCH_RATE)) if with_pitch else np.array([])
     except AudioError as error:
-        return None, f"unreadable: {error.problem}", None
-    sound, voiced = np.trim_zeros(signal), track[~np.isnan(track)]
-    return (
-        content_digest(sound.tobytes()) if len(sound) else None,
-        why_not_speech(signal, sample_rate=SAMPLE_RATE),
-        float(np.median(voiced)) if len(voiced) else None,
-    )
+        return None, f"unreadable: {error.problem}"
+    sound = np.trim_zeros(signal)
+    return content_digest(sound.tobytes()) if len(sound) else None, why_not_speech(signal, sample_rate=SAMPLE_RATE)
 
 
 def _bad_recordings(heard: pd.DataFrame) -> list[tuple]:

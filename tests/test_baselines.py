@@ -5,11 +5,12 @@ import pandas as pd
 import pytest
 
 import baselines
-from baselines import baseline_predictions, median_pitch, mfcc_statistics
+from baselines import baseline_predictions, mfcc_statistics
 from corpus import load_recordings
 from dataset import available_images
 from evaluation import scores
 from generation import generate_images, load_maps
+from pitch import median_pitch
 from splits import split_by_speaker
 
 
@@ -21,7 +22,7 @@ def table(buzz_corpus):
 
 def test_the_median_pitch_is_that_of_the_voice_and_missing_without_a_wav(buzz_corpus, table):
     (buzz_corpus.folder / table["path"][0]).unlink()
-    pitch = median_pitch(buzz_corpus, table)
+    pitch = median_pitch(buzz_corpus, table["path"])
     assert np.isnan(pitch[0]) and pitch[1:].notna().all()
     expected = table["gender"].map({"female": 210, "male": 120})
     np.testing.assert_allclose(pitch[1:], expected[1:], rtol=0.08)
@@ -44,7 +45,9 @@ def test_pitch_is_told_from_images_as_far_as_it_is_in_them(buzz_corpus, table, m
     told = baselines.pitch_in_images(buzz_corpus, table)
     assert told.keys() == {"all", "female", "male"}
     monkeypatch.setattr(
-        baselines, "mfcc_statistics", lambda images: np.log2(median_pitch(buzz_corpus, table).to_numpy())[:, None]
+        baselines,
+        "mfcc_statistics",
+        lambda images: np.log2(median_pitch(buzz_corpus, table["path"]).to_numpy())[:, None],
     )
     assert baselines.pitch_in_images(buzz_corpus, table)["all"] > 0.99
     noise = np.random.default_rng(0).normal(size=(24, 24))

@@ -49,7 +49,8 @@ def test_what_was_heard_is_kept_until_a_recording_changes(buzz_corpus, capsys):
     report(buzz_corpus)
     capsys.readouterr()
     report(buzz_corpus)
-    assert "From the cache: corpus_checks.json" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert "From the cache: corpus_checks.json" in told and "From the cache: median_pitch_" in told
     write(buzz_corpus, "01/0_01_0.wav", np.zeros(8_000))
     assert report(buzz_corpus) == [("silence", "01", "01/0_01_0.wav")]
 
