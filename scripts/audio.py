@@ -21,7 +21,7 @@ import soxr
 
 from config import RECORDING_SAMPLES, SAMPLE_RATE
 
-VERSION = 1  # part of many keys: raise it when a change here changes a signal, or what of it is taken for speech
+VERSION = 2  # part of many keys: raise it when a change here changes a signal, or what of it is taken for speech
 
 INT16_FULL_SCALE = 32_768
 
@@ -38,6 +38,7 @@ BLOCK = 1 << 16  # samples that are read at a time
 # are no sizes: programs that write to a pipe put them there, not knowing better.
 CUT_SHORT = re.compile(r"(?:data|SSND|Data Size)\s*: (\d+) \(should be (\d+)\)")
 UNKNOWN_SIZE = 0x7F000000  # bytes
+CUT_SHORT_PROBLEM = "is cut short: its header tells of more sound than is there"
 LEAST_SHARE = 0.99  # of the sound; some programs count the header's few bytes, too
 
 # RIFF, its size, WAVEfmt, its size, code, channels, Hz, bytes a second, bytes a frame, bits, data, its size
@@ -234,7 +235,7 @@ def _open(path: Path | str) -> soundfile.SoundFile:
     elif sound.frames * sound.channels > MAX_VALUES:
         problem = f"is too much sound ({sound.channels} channels at {sound.samplerate} Hz); cut it first"
     elif _is_cut_short(sound.extra_info):
-        problem = "is cut short: its header tells of more sound than is there"
+        problem = CUT_SHORT_PROBLEM
     else:
         return sound
     sound.close()
@@ -270,6 +271,8 @@ def _blocks(sound: soundfile.SoundFile, path: Path) -> Iterator[np.ndarray]:
             raise AudioError(path, "holds floats far outside -1…1")
         yield block
         if not len(block):
+            if n_read < LEAST_SHARE * sound.frames:  # an MP3 cut off; others' headers have been compared with the file
+                raise AudioError(path, CUT_SHORT_PROBLEM)
             return
 
 

@@ -68,6 +68,12 @@ def main(arguments: list[str] | None = None) -> int:
     return int(undrawn or any(answer.gender is None for answer in answers))
 
 
+def silence_libraries() -> None:
+    """Leaves the standard error stream to Python: libmpg123 tells of every damaged MP3 there in lines of its own."""
+    sys.stderr = os.fdopen(os.dup(2), "w", buffering=1, errors="backslashreplace")
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+
+
 def _file_name(path: Path, files: list[Path]) -> str:
     """The file's name, with its number before it where another file has the same."""
     twins = [other for other in files if other.name == path.name]
@@ -85,4 +91,5 @@ def _table_row(answer) -> str:
 
 
 if __name__ == "__main__":
+    silence_libraries()
     sys.exit(main())

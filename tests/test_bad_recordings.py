@@ -63,6 +63,7 @@ REFUSED = {  # what the file holds, the reason
     "header only": (wav()[:44], "holds no sound"),
     "truncated": (wav()[:20_000], "is cut short"),
     "FLAC cut in half": (encoded("FLAC", "PCM_16")[:10_000], "is damaged"),
+    "MP3 cut in half": (encoded("MP3", "MPEG_LAYER_III")[:2_000], "is cut short"),
     "size far too large": (wav(size=10 * WORD.nbytes), "is cut short"),
     "size zero": (wav(size=0), "holds no sound"),
     "no samples": (wav(WORD[:0]), "holds no sound"),
@@ -287,6 +288,7 @@ def test_a_leading_dash_is_a_name_after_two_dashes(stub, tmp_path, monkeypatch, 
 def test_a_real_run_is_one_line_a_file_in_a_terminal_that_takes_only_utf8(tmp_path):
     paths = make_names(tmp_path) if os.name != "nt" else []
     (tmp_path / "text.wav").write_bytes(REFUSED["text"][0])
+    (tmp_path / "damaged.mp3").write_bytes(MP3[:400] + b"\xaa" * 5_000)  # libmpg123 has several lines to say of it
     ran = subprocess.run(
         [sys.executable, ROOT / "scripts" / "classify_wavs.py", tmp_path],
         capture_output=True,
@@ -294,7 +296,7 @@ def test_a_real_run_is_one_line_a_file_in_a_terminal_that_takes_only_utf8(tmp_pa
         timeout=300,
     )
     assert ran.returncode == 1 and not ran.stderr.strip()
-    assert len(ran.stdout.decode().splitlines()) == len(paths) + 1
+    assert len(ran.stdout.decode().splitlines()) == len(paths) + 2
 
 
 # --- a corpus
