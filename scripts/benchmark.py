@@ -254,19 +254,23 @@ class Pool(nn.Module):
 def convolution(n_in, n_out):
     return [nn.Conv2d(n_in, n_out, 3, padding=1, bias=False), nn.BatchNorm2d(n_out), nn.ReLU(), nn.MaxPool2d(2)]
 
-body = nn.Sequential(*convolution(1, 16), *convolution(16, 32), *convolution(32, 64), *convolution(64, 96))
-linear = [nn.Linear(1152, 128), nn.ReLU(), nn.Identity(), nn.Linear(128, 2)]
-head = nn.Sequential(Pool(), nn.Identity(), nn.Identity(), *linear)
-network = nn.Sequential(body, head)
-network.load_state_dict(load_file({model!r}))
-network.eval()
+def member():
+    body = nn.Sequential(*convolution(1, 16), *convolution(16, 32), *convolution(32, 64), *convolution(64, 96))
+    linear = [nn.Linear(1152, 128), nn.ReLU(), nn.Identity(), nn.Linear(128, 2)]
+    return nn.Sequential(body, nn.Sequential(Pool(), nn.Identity(), nn.Identity(), *linear))
+
 card = json.loads(Path({model!r}).with_suffix(".json").read_text())
+networks = nn.Module()
+networks.members = nn.ModuleList(member() for _ in card["seeds"])
+networks.load_state_dict(load_file({model!r}))
+networks.eval()
 
 def classify(path):
     signal, rate = librosa.load(path, sr=48_000, dtype=np.float64)
     image = torch.from_numpy(harmonic_image(signal))[None, None].float() / 255
     with torch.no_grad():
-        scores = network((image - card["normalisation"]["mean"]) / card["normalisation"]["std"])
+        grey = (image - card["normalisation"]["mean"]) / card["normalisation"]["std"]
+        scores = sum(network(grey) for network in networks.members) / len(networks.members)
     odds = float(scores[0, 0] - scores[0, 1]) * card["calibration"]["slope"] + card["calibration"]["intercept"]
     return 1 / (1 + 2.718281828459045 ** -odds)
 

@@ -134,8 +134,8 @@ def model_card(card: dict, assessed: dict, *, n_weights: int) -> str:
         f"**What it is.** {n_weights:,} weights: {card['architecture']}. It takes the view *{card['view']}* of one "
         f"second of speech ({card['image_size'][0]} × {card['image_size'][1]} pixels; scripts/harmonic.py) and says "
         "*female* or *male* with a probability. Longer speech is cut into windows and their log-odds are averaged. "
-        f"Trained {card['date']} by `python scripts/train_shipped_model.py`, from scratch, seed "
-        f"{card['recipe']['seed']}; `gender.safetensors` and `gender.onnx` are the same network.",
+        f"Trained {card['date']} by `python scripts/train_shipped_model.py`, from scratch, seeds "
+        f"{', '.join(map(str, card['seeds']))}; `gender.safetensors` and `gender.onnx` are the same.",
         "",
         "**Intended use.** Trying one's own voice, teaching, and research on what such a model hears.",
         "",

@@ -15,6 +15,7 @@ from tqdm.auto import tqdm
 from config import SEED
 from dataset import to_batch
 from mfc import HOP_LENGTH, N_FRAMES, N_MFCC, SAMPLE_RATE
+from networks import Ensemble
 
 BATCH = 256
 FRACTIONS = np.linspace(0, 1, 11)  # of the image that is deleted or inserted
@@ -48,8 +49,11 @@ def grad_cam(
     """Grad-CAM of each image for its class, float32 of shape (images, rows, columns) of the stage's maps, each 0…1.
 
     images: uint8 (images, height, width). classes: index of the class to explain, one an image. A map is divided by
-    its greatest value; one that is nowhere positive stays zero.
+    its greatest value; one that is nowhere positive stays zero. An ensemble's map is the mean of its members'.
     """
+    if isinstance(model, Ensemble):
+        maps = np.mean([grad_cam(member, images, normalisation, classes, stage=stage) for member in model.members], 0)
+        return maps / np.maximum(maps.max(axis=(1, 2), keepdims=True), 1e-12)
     layer, device = model[0][(STAGES | SMALL_STAGES)[stage]], next(model.parameters()).device
     model.eval()
     found = []

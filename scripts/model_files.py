@@ -15,6 +15,7 @@ from config import GENDERS
 from views import VIEWS
 
 LARGEST_IMAGE = 1_024  # pixels of height or width
+MOST_MEMBERS = 20  # networks that are asked together
 LARGEST_FILE = 500_000_000  # bytes; ResNet-34's weights are 87 million
 
 
@@ -73,6 +74,7 @@ def _check(card: dict) -> None:
         and all(math.isfinite(number) for number in numbers)
         and card["normalisation"]["std"] > 0
         and isinstance(card["recipe"], dict)
+        and 1 <= len(card.get("seeds", [None])) <= MOST_MEMBERS
         and isinstance(card["sha256"], dict)
     )
     if not sound:

@@ -76,6 +76,20 @@ def small_network(image_size: tuple[int, int], n_out: int = len(GENDERS)) -> nn.
     return nn.Sequential(nn.Sequential(*layers), nn.Sequential(*head))
 
 
+class Ensemble(nn.Module):
+    """Networks of one recipe from different seeds, asked together: the mean of their scores, (n, 1, h, w) → (n, 2).
+
+    Source: Lakshminarayanan et al., arXiv:1612.01474.
+    """
+
+    def __init__(self, members: list[nn.Module]):
+        super().__init__()
+        self.members = nn.ModuleList(members)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return torch.stack([member(images) for member in self.members]).mean(dim=0)
+
+
 def make_network(recipe: Recipe) -> nn.Module:
     """The recipe's network, untrained, without a Learner."""
     if recipe.architecture == "small":
@@ -93,7 +107,8 @@ def load_network(path: Path) -> tuple[nn.Module, dict]:
     """A saved model's network, ready to predict, and its card. Raises ModelError for files that do not fit."""
     card = usable_card(path)
     try:
-        network = make_network(Recipe(**card["recipe"]))
+        recipe, n_members = Recipe(**card["recipe"]), len(card.get("seeds", [None]))
+        network = make_network(recipe) if n_members == 1 else Ensemble([make_network(recipe) for _ in range(n_members)])
     except (TypeError, ValueError, RuntimeError):
         raise ModelError(f"{path.with_suffix('.json')}: not a card of this project's models") from None
     load_weights(network, path, card)

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """How well a view tells the gender of speakers that were in no part of training.
 
-    python scripts/unseen_speakers.py [--views mfc harmonic] [--divisions grouped random paper] [--regularised]
+    python scripts/unseen_speakers.py [--views mfc harmonic] [--divisions grouped random paper] [--variants NAME…]
 
 For each view and each way of dividing a corpus, networks are trained fold by fold, always by the same recipe, and every
 fold's test images are classified by a network that trained on none of their speakers ('paper', 'grouped') or, to
@@ -9,6 +9,7 @@ measure what the leak of speakers is worth, by one that trained on all of them (
 """
 
 import argparse
+import itertools
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -18,6 +19,7 @@ import pandas as pd
 
 import dataset
 from caching import cached_json
+from calibration import log_odds, probability
 from config import SEED, smoke
 from corpus import Corpus, CorpusError, resolve_corpus
 from dataset import available_images, load_images
@@ -32,6 +34,15 @@ from views import VIEWS
 # A fold with more than LARGE training images is trained in batches of 128 on about SHOWN[0] images in all, a smaller
 # one in batches of 64 on SHOWN[1].
 LARGE, SHOWN = 4_000, (42_000, 14_000)
+SMALL = {"architecture": "small", "image_size": (32, 112)}
+VARIANTS = {  # other ways to train on view mfc, to see how far its images go: name → (title, changes of the recipe)
+    "regularised": ("mixup, genders weighed alike", {"mixup": 0.4, "balanced": True}),
+    "small": ("a hundredth of the weights", SMALL),
+    "small_mixup": ("a hundredth of the weights, mixup", SMALL | {"mixup": 0.4, "balanced": True}),
+    "small_shifts": ("a hundredth of the weights, longer shifts", SMALL | {"max_shift": 0.4}),
+    "small_seed43": ("a hundredth of the weights, another seed", SMALL | {"seed": 43}),
+    "small_seed44": ("a hundredth of the weights, a third seed", SMALL | {"seed": 44}),
+}
 DEMO_FOLDS = 1  # of five: the demo corpus shows how it is done, and its 40 test speakers are synthetic anyway
 
 
@@ -73,12 +84,11 @@ def fold_predictions(corpus: Corpus, division: str, *, variant: str = "", **chan
     """
     table = available_images(corpus, load_maps(corpus))
     folds = divide(corpus, table, division)
-    size = VIEWS[corpus.view].fold_size
     recipes = [fold_recipe(int((fold == "train").sum()), corpus.view, **changes) for fold in folds]
     name = "_".join(filter(None, (corpus.view, division, variant)))
 
     def compute() -> dict:
-        images = load_images(corpus, table, size=size)
+        images = load_images(corpus, table, size=recipes[0].image_size)
         answers = []
         for number, (fold, recipe) in enumerate(zip(folds, recipes), start=1):
             print(f"{corpus.title}, {name}, fold {number} of {len(folds)}")
@@ -115,6 +125,12 @@ def describe(predictions: pd.DataFrame) -> dict:
         "scores": scores(predictions),
         "intervals": bootstrap_over_speakers(predictions),
     }
+
+
+def pooled(answers: list[pd.DataFrame]) -> pd.DataFrame:
+    """Several networks' predictions for the same images as those of one: p_female from the mean of their log-odds."""
+    odds = np.mean([log_odds(predictions["p_female"].to_numpy()) for predictions in answers], axis=0)
+    return answers[0].assign(p_female=probability(odds))
 
 
 def fold_accuracies(predictions: pd.DataFrame) -> pd.Series:
@@ -162,19 +178,18 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--views", nargs="+", default=list(VIEWS), choices=list(VIEWS))
     parser.add_argument("--divisions", nargs="+", default=["grouped", "random"], choices=["grouped", "random", "paper"])
-    parser.add_argument("--regularised", action="store_true", help="mixed images, genders weighed alike")
+    parser.add_argument("--variants", nargs="+", default=[""], choices=["", *VARIANTS], help="other ways to train")
     options = parser.parse_args()
-    changes = {"variant": "regularised", "mixup": 0.4, "balanced": True} if options.regularised else {}
     try:
         corpus = resolve_corpus()
-        for view in options.views:
-            for division in options.divisions:
-                predictions = fold_predictions(corpus.seen_as(view), division, **changes)
-                found = scores(predictions)
-                print(
-                    f"{view}, {division}: accuracy {1 - found['error_rate']:.1%}, "
-                    f"balanced {found['balanced_accuracy']:.1%}, AUC {found['auc']:.3f}"
-                )
+        for view, division, variant in itertools.product(options.views, options.divisions, options.variants):
+            title, changes = VARIANTS.get(variant, ("as it is", {}))
+            predictions = fold_predictions(corpus.seen_as(view), division, variant=variant, **changes)
+            found = scores(predictions)
+            print(
+                f"{view}, {division}, {title}: accuracy {1 - found['error_rate']:.1%}, "
+                f"balanced {found['balanced_accuracy']:.1%}, AUC {found['auc']:.3f}"
+            )
     except (CorpusError, ModelError, ValueError, OSError) as error:
         print(error, file=sys.stderr)
         return 1

@@ -40,7 +40,7 @@ class Source(NamedTuple):
     images_per_window: int
 
 
-SOURCES = {"synthetic": Source(10, 3), "audiomnist": Source(40, 3), "librispeech": Source(10, 8)}
+SOURCES = {"synthetic": Source(10, 3), "audiomnist": Source(40, 9), "librispeech": Source(10, 24)}
 
 
 def synthetic_recordings() -> pd.DataFrame:

@@ -14,10 +14,11 @@ from safetensors.torch import save
 
 import classify_wavs
 from audio import read_signal
+from calibration import log_odds
 from classification import classify_recording, classify_recordings, combine, load_classifier, window_images
 from config import RECORDING_SAMPLES, ROOT
 from model_files import ModelError, write_model
-from networks import Recipe, load_network, make_network, save_network, to_onnx
+from networks import Ensemble, Recipe, load_network, make_network, predict, save_network, to_onnx
 
 RECIPE = Recipe(image_size=(32, 56))
 CARD = {
@@ -200,6 +201,23 @@ def test_onnx_gives_the_answers_of_torch(network, model, wav, tmp_path):
     images = np.random.default_rng(0).integers(38, 44, (9, *RECIPE.image_size), dtype=np.uint8)
     by_onnx, by_torch = (load_classifier(which).predict(images) for which in (path, model))
     assert by_onnx == pytest.approx(by_torch, abs=1e-6) and np.ptp(by_torch) > 1e-4
+
+
+def test_an_ensemble_answers_with_the_mean_of_its_members_scores_by_torch_and_by_onnx(tmp_path):
+    recipe, size = Recipe(architecture="small", image_size=(32, 56)), (32, 56)
+    members = []
+    for seed in range(3):
+        set_seed(seed)
+        members.append(make_network(recipe).eval())
+    card = CARD | {"recipe": {"architecture": "small", "image_size": size}, "seeds": [0, 1, 2]}
+    by_torch, by_onnx = tmp_path / "torch.safetensors", tmp_path / "onnx.safetensors"
+    save_network(Ensemble(members), card, by_torch)
+    save_network(Ensemble(members), card, by_onnx, onnx=to_onnx(Ensemble(members), size))
+    images = np.random.default_rng(0).integers(0, 256, (9, *size), dtype=np.uint8)
+    odds = np.mean([log_odds(predict(member, images, CARD["normalisation"])) for member in members], axis=0)
+    assert np.ptp(odds) > 1e-3
+    for path in (by_torch, by_onnx):
+        np.testing.assert_allclose(log_odds(load_classifier(path).predict(images)), odds, rtol=1e-4, atol=1e-5)
 
 
 def test_the_onnx_file_tells_nothing_of_the_machine_that_made_it(network):

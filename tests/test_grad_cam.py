@@ -7,6 +7,7 @@ from torch import nn
 
 import grad_cam
 from mfc import N_MFCC
+from networks import Ensemble
 
 NORMALISATION = {"mean": 0.0, "std": 1.0}
 SIZE = (24, 32)
@@ -72,6 +73,18 @@ def test_a_frozen_body_has_the_same_maps_and_no_gradient_is_left_behind(images):
     free = grad_cam.grad_cam(model, images, NORMALISATION, CLASSES, stage="layer2")
     assert np.array_equal(free, grad_cam.grad_cam(frozen, images, NORMALISATION, CLASSES, stage="layer2"))
     assert all(parameter.grad is None for parameter in model.parameters())
+
+
+def test_an_ensembles_map_is_the_mean_of_its_members(images):
+    sharp, blurred = Brightness(), Brightness()
+    blurred.body[5] = nn.Sequential(blurred.body[5], nn.AvgPool2d(9, 1, 4))
+    one, other, both = (
+        grad_cam.grad_cam(model, images, NORMALISATION, CLASSES, stage="layer2")
+        for model in (sharp, blurred, Ensemble([sharp, blurred]))
+    )
+    mean = (one + other) / 2
+    assert not np.allclose(one, other)
+    np.testing.assert_allclose(both, mean / mean.max(axis=(1, 2), keepdims=True), rtol=1e-6)
 
 
 def test_hooks_are_gone_afterwards_even_after_an_error(images):

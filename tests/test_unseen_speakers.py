@@ -9,7 +9,18 @@ from corpus import Corpus, load_recordings
 from dataset import available_images
 from generation import generate_images, load_maps
 from splits import split_by_speaker
-from unseen_speakers import cost_of_leakage, describe, divide, fold_accuracies, fold_predictions, paired_difference
+from training import train_model
+from unseen_speakers import (
+    VARIANTS,
+    cost_of_leakage,
+    describe,
+    divide,
+    fold_accuracies,
+    fold_predictions,
+    fold_recipe,
+    paired_difference,
+    pooled,
+)
 
 
 @pytest.fixture
@@ -126,3 +137,21 @@ def test_a_paired_difference_is_between_the_same_speakers():
     found = paired_difference(right, wrong)
     assert found["difference"] == 1 and found["interval"] == [1, 1] and found["speakers"] == 8
     assert paired_difference(right, right)["difference"] == 0
+
+
+def test_pooled_answers_weigh_every_network_alike():
+    unsure, sure = (pd.DataFrame({"image": ["a", "b"], "p_female": p}) for p in ([0.4, 0.6], [0.99, 0.01]))
+    found = pooled([unsure, sure])
+    assert found["image"].tolist() == ["a", "b"]
+    assert found["p_female"].tolist() == pytest.approx([1 / (1 + (1.5 / 99) ** 0.5), 1 / (1 + (99 / 1.5) ** 0.5)])
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_every_variant_is_a_recipe_that_can_be_trained(small_corpus, variant):
+    title, changes = VARIANTS[variant]
+    table = available_images(small_corpus, load_maps(small_corpus))
+    recipe = fold_recipe(12, "mfc", **changes)
+    images = np.random.default_rng(0).integers(0, 256, (len(table), *recipe.image_size), np.uint8)
+    fold = unseen_speakers.divide(small_corpus, table, "")[0]
+    learn, _ = train_model(small_corpus, images, table, fold, recipe, name=variant)
+    assert np.isfinite(learn.validate()[0]) and title
