@@ -22,17 +22,22 @@ _WINDOW = np.hanning(ENVELOPE_WINDOW + 1)[:-1]
 MOST_GAIN = 4.0  # nepers, of the envelope's correction in one bin
 
 
-def augment(speech: np.ndarray, other: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def augment(speech: np.ndarray, other: np.ndarray, rng: np.random.Generator, *, without: str = "") -> np.ndarray:
     """Speech, shape (samples,), as it might sound elsewhere; any scale, shape (15999,).
 
-    other: other speech, to be heard faintly behind it in some cases.
+    other: other speech, to be heard faintly behind it in some cases. without: "another voice" or "surroundings", to
+    leave one of the two as it was and find out what it is good for.
     """
     semitones, formants = rng.uniform(*RAISED), np.exp(rng.uniform(*np.log(FORMANT_SCALES)))
+    if without == "another voice":
+        semitones, formants = 0.0, 1.0
     signal = revoice(speech, pitch=2 ** (semitones / 12), formants=formants)[:PADDED_SAMPLES]
     signal = signal / (rms(signal) + 1e-9)
     missing = PADDED_SAMPLES - len(signal)
     front = int(rng.integers(missing + 1))
     padding = (front, missing - front)
+    if without == "surroundings":
+        return np.pad(signal, padding)
     in_silence = rng.random() < 0.5  # a recording cut short is padded with zeros; a longer one goes on in its noise
     if not in_silence:
         signal = np.pad(signal, padding)

@@ -28,12 +28,13 @@ from generation import load_maps
 from model_files import ModelError
 from networks import Recipe, predict
 from splits import grouped_folds, paper_folds, random_like
-from training import VERSION, fingerprint, model_path, train_model
+from training import VERSION, fingerprint, model_path, small_batch, train_model
 from views import VIEWS
 
 # A fold with more than LARGE training images is trained in batches of 128 on about SHOWN[0] images in all, a smaller
-# one in batches of 64 on SHOWN[1].
+# one in batches of 64 on SHOWN[1]. The demo corpus only shows how it is done: half as much, and one fold of five.
 LARGE, SHOWN = 4_000, (42_000, 14_000)
+DEMO_SHOWN, DEMO_FOLDS = 7_000, 1
 SMALL = {"architecture": "small", "image_size": (32, 112)}
 VARIANTS = {  # other ways to train on view mfc, to see how far its images go: name → (title, changes of the recipe)
     "regularised": ("mixup, genders weighed alike", {"mixup": 0.4, "balanced": True}),
@@ -43,7 +44,6 @@ VARIANTS = {  # other ways to train on view mfc, to see how far its images go: n
     "small_seed43": ("a hundredth of the weights, another seed", SMALL | {"seed": 43}),
     "small_seed44": ("a hundredth of the weights, a third seed", SMALL | {"seed": 44}),
 }
-DEMO_FOLDS = 1  # of five: the demo corpus shows how it is done, and its 40 test speakers are synthetic anyway
 
 
 def n_folds() -> int:
@@ -68,12 +68,13 @@ def divide(corpus: Corpus, table: pd.DataFrame, division: str) -> list[pd.Series
     return grouped if division == "grouped" else [random_like(grouped[0])]
 
 
-def fold_recipe(n_train: int, view: str, **changes) -> Recipe:
-    """The recipe for a fold with so many training images, with some of its fields changed."""
-    shown, batch_size = (SHOWN[0], 128) if n_train > LARGE else (SHOWN[1], min(64, max(2, n_train // 4)))
+def fold_recipe(corpus: Corpus, n_train: int, **changes) -> Recipe:
+    """The recipe for a fold with so many training images, seen as the corpus is, with some of its fields changed."""
+    shown, batch_size = (SHOWN[0], 128) if n_train > LARGE else (SHOWN[1], small_batch(n_train))
+    shown = DEMO_SHOWN if corpus.name == "demo" else shown
     epochs = 1 if smoke() else min(max(round(shown / n_train), 3), 20)
-    own = {"image_size": VIEWS[view].fold_size, "epochs": epochs, "batch_size": batch_size}
-    return Recipe(**own | {"keep_height": view == "harmonic"} | changes)
+    own = {"image_size": VIEWS[corpus.view].fold_size, "epochs": epochs, "batch_size": batch_size}
+    return Recipe(**own | {"keep_height": corpus.view == "harmonic"} | changes)
 
 
 def fold_predictions(corpus: Corpus, division: str, *, variant: str = "", **changes) -> pd.DataFrame:
@@ -84,7 +85,7 @@ def fold_predictions(corpus: Corpus, division: str, *, variant: str = "", **chan
     """
     table = available_images(corpus, load_maps(corpus))
     folds = divide(corpus, table, division)
-    recipes = [fold_recipe(int((fold == "train").sum()), corpus.view, **changes) for fold in folds]
+    recipes = [fold_recipe(corpus, int((fold == "train").sum()), **changes) for fold in folds]
     name = "_".join(filter(None, (corpus.view, division, variant)))
 
     def compute() -> dict:

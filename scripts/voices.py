@@ -40,7 +40,7 @@ class Source(NamedTuple):
     images_per_window: int
 
 
-SOURCES = {"synthetic": Source(10, 3), "audiomnist": Source(40, 9), "librispeech": Source(10, 24)}
+SOURCES = {"synthetic": Source(10, 9), "audiomnist": Source(40, 9), "librispeech": Source(10, 24)}
 
 
 def synthetic_recordings() -> pd.DataFrame:
@@ -111,14 +111,17 @@ def training_recordings(*, synthetic_only: bool = False) -> pd.DataFrame:
         raise CorpusError(f"{printable(error.filename)}: cannot be read ({error.strerror})") from None
 
 
-def augmented_images(recordings: pd.DataFrame, *, n_jobs: int | None = None) -> tuple[np.ndarray, np.ndarray]:
+def augmented_images(
+    recordings: pd.DataFrame, *, sources: dict[str, Source] = SOURCES, without: str = "", n_jobs: int | None = None
+) -> tuple[np.ndarray, np.ndarray]:
     """Images, uint8 (images, 96, 30), and the row of `recordings` that each was made from; the same with any n_jobs.
 
+    without: "short words", or what `augment` can do without, to find out what it is good for.
     Raises CorpusError where more recordings cannot be read than are accepted (see dataset.accepted_losses).
     """
     jobs = list(zip(recordings["path"], recordings["source"], range(len(recordings))))
     work = Parallel(n_jobs=n_jobs or os.cpu_count(), return_as="generator", batch_size=8)(
-        delayed(_images_of)(path, SOURCES[source].images_per_window, number) for path, source, number in jobs
+        delayed(_images_of)(path, sources[source].images_per_window, number, without) for path, source, number in jobs
     )
     images, rows, problems = [], [], []
     for number, made in enumerate(tqdm(work, "augmented images", total=len(jobs), unit="recording", leave=False)):
@@ -135,7 +138,7 @@ def augmented_images(recordings: pd.DataFrame, *, n_jobs: int | None = None) -> 
     return np.stack(images), np.array(rows)
 
 
-def _images_of(path: Path, images_per_window: int, number: int) -> list[np.ndarray] | str:
+def _images_of(path: Path, images_per_window: int, number: int, without: str) -> list[np.ndarray] | str:
     """The images made of one recording, or why it cannot be read."""
     try:
         signal = read_signal(path, sample_rate=WORKING_RATE)
@@ -145,9 +148,9 @@ def _images_of(path: Path, images_per_window: int, number: int) -> list[np.ndarr
     images = []
     for window in speech_windows(signal, sample_rate=WORKING_RATE):
         for _ in range(images_per_window):
-            piece = _word_of(window.signal, rng)
+            piece = window.signal if without == "short words" else _word_of(window.signal, rng)
             behind = np.roll(signal, int(rng.integers(len(signal))))
-            images.append(to_image(band_powers(augment(piece, behind, rng))))
+            images.append(to_image(band_powers(augment(piece, behind, rng, without=without))))
     return images
 
 
@@ -161,7 +164,8 @@ def _word_of(speech: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return speech[start : start + length]
 
 
-def images_key(recordings: pd.DataFrame) -> str:
+def images_key(recordings: pd.DataFrame, *, sources: dict[str, Source] = SOURCES, without: str = "") -> str:
     """Stands for the images that `augmented_images` makes of the recordings."""
     versions = [VERSION, READER, AUGMENTATION]
-    return digest(recordings.astype(str).to_numpy().tolist(), SOURCES, PARAMETERS, versions)
+    used = {source: sources[source] for source in sorted(set(recordings["source"]))}
+    return digest(recordings.astype(str).to_numpy().tolist(), used, without, PARAMETERS, versions)

@@ -81,3 +81,15 @@ def test_noise_has_rms_one_and_no_two_are_alike():
 def test_mu_law_is_nearly_the_signal():
     coded = augmentation.through_mu_law(vowel())
     assert 0 < augmentation.rms(coded - vowel()) < 0.05 * augmentation.rms(vowel())
+
+
+def test_what_is_left_out_is_left_as_it_was(monkeypatch):
+    speech, other = vowel(seconds=0.5), np.random.default_rng(0).normal(size=16_000)
+    bare = [augmentation.augment(speech, other, np.random.default_rng(n), without="surroundings") for n in range(20)]
+    assert all(len(np.trim_zeros(signal)) <= len(speech) for signal in bare), "nothing around the voice"
+    pitches = [pitch_of(np.trim_zeros(signal)) for signal in bare]
+    assert min(pitches) > 0.97 * 128 and max(pitches) > 1.2 * 128, "but another voice"
+    monkeypatch.setattr(
+        augmentation, "revoice", lambda speech, *, pitch, formants: (pitch, formants) == (1, 1) and speech
+    )
+    assert len(augmentation.augment(speech, other, np.random.default_rng(0), without="another voice")) == PADDED_SAMPLES

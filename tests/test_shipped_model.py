@@ -7,9 +7,11 @@ import pytest
 import soundfile
 from conftest import buzz
 
+import ablate_shipped_model
 import classify_wavs
 import train_shipped_model
 import voices
+from audio import read_signal, speech_windows
 from classification import SHIPPED_MODEL, default_model, load_classifier
 from config import ROOT
 from corpus import CorpusError
@@ -26,9 +28,9 @@ def test_a_fresh_clone_answers_for_the_recordings_that_come_with_it(capsys):
 
 
 def test_it_is_small_and_its_card_says_what_it_is():
-    assert SHIPPED_MODEL.stat().st_size < 1_000_000
+    assert SHIPPED_MODEL.stat().st_size < 5_000_000
     card = load_classifier(SHIPPED_MODEL).card
-    assert card["view"] == "harmonic" and card["calibration"]["slope"] > 0
+    assert card["view"] == "harmonic" and card["calibration"]["slope"] > 0 and len(card["seeds"]) > 1
     assert set(card["data"]) == {"audiomnist", "librispeech"}, "nothing of AudioMNIST_AZ"
     assert all(source["licence"] for source in card["data"].values())
 
@@ -107,3 +109,45 @@ def test_training_writes_a_model_that_loads_with_a_calibrated_card(librispeech, 
     classifier = load_classifier(tmp_path / "shipped" / "gender.safetensors")
     assert classifier.card["calibration"] == card["calibration"] and classifier.card["corpus"] == "librispeech"
     assert classifier.card["validation"]["librispeech"]["speakers"] == 2
+    assert classifier.card["seeds"] == [int(seed) for seed in classifier.card["history"]]
+
+
+def test_without_short_words_all_of_a_window_is_used(librispeech, monkeypatch):
+    lengths = []
+
+    def augment(speech, other, rng, *, without):
+        lengths.append(len(speech))
+        return rng.normal(size=15_999)
+
+    monkeypatch.setattr(voices, "augment", augment)
+    recordings = voices.training_recordings()
+    signals = [read_signal(path, sample_rate=16_000) for path in recordings["path"]]
+    windows = [len(window.signal) for signal in signals for window in speech_windows(signal, sample_rate=16_000)]
+    voices.augmented_images(recordings, without="short words", n_jobs=1)
+    copies = voices.SOURCES["librispeech"].images_per_window
+    assert lengths == np.repeat(windows, copies).tolist()
+    lengths.clear()
+    voices.augmented_images(recordings, n_jobs=1)
+    assert len(lengths) == copies * len(windows) and min(lengths) < min(windows)
+
+
+def test_fewer_speakers_are_fewer_in_training_only_and_as_many_of_each_gender(librispeech):
+    recordings = voices.training_recordings()
+    half = ablate_shipped_model.fewer_speakers(recordings, 2 / 3)
+    assert half.loc[half["part"] == "train", "gender"].value_counts().to_dict() == {"female": 2, "male": 2}
+    assert (half["part"] == "valid").sum() == (recordings["part"] == "valid").sum() == 2
+
+
+def test_the_ablation_trains_and_tests_every_model_and_says_how_it_did(
+    librispeech, buzz_corpus, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setenv("SMOKE", "1")
+    monkeypatch.setattr(train_shipped_model, "FOLDER", tmp_path / "shipped")
+    monkeypatch.setattr(ablate_shipped_model, "RESULTS", tmp_path)
+    monkeypatch.setattr(ablate_shipped_model, "LEFT_OUT", {"nothing": {}, "surroundings": {"without": "surroundings"}})
+    monkeypatch.setattr("sys.argv", ["ablate_shipped_model.py", str(buzz_corpus.folder)])
+    assert ablate_shipped_model.main() == 0
+    found = json.loads((tmp_path / "shipped" / "ablation.json").read_text())
+    assert list(found["rows"]) == ["nothing", "surroundings"]
+    assert all(row["speakers"] == 4 and row["training_speakers"] == 6 for row in found["rows"].values())
+    assert "without surroundings: balanced accuracy" in capsys.readouterr().out

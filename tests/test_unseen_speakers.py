@@ -150,7 +150,7 @@ def test_pooled_answers_weigh_every_network_alike():
 def test_every_variant_is_a_recipe_that_can_be_trained(small_corpus, variant):
     title, changes = VARIANTS[variant]
     table = available_images(small_corpus, load_maps(small_corpus))
-    recipe = fold_recipe(12, "mfc", **changes)
+    recipe = fold_recipe(small_corpus, 12, **changes)
     images = np.random.default_rng(0).integers(0, 256, (len(table), *recipe.image_size), np.uint8)
     fold = unseen_speakers.divide(small_corpus, table, "")[0]
     learn, _ = train_model(small_corpus, images, table, fold, recipe, name=variant)
