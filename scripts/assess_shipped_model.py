@@ -13,6 +13,7 @@ from datetime import date
 from pathlib import Path
 
 import pandas as pd
+from sklearn.metrics import roc_auc_score
 from tqdm.auto import tqdm
 
 from caching import write_json
@@ -49,15 +50,31 @@ def by_speaker(predictions: pd.DataFrame) -> pd.DataFrame:
 
 
 def figures(predictions: pd.DataFrame) -> dict:
-    """Scores of the answered recordings and of the speakers, accuracy of each gender, reasons for not answering."""
+    """Scores of the answered recordings and of the speakers, accuracy of each gender, reasons for not answering.
+
+    And the balanced accuracy where not to answer is wrong, for comparison with models that answer everything.
+    """
     answered = predictions.dropna(subset="p_female")
     right = (answered["p_female"] >= 0.5) == (answered["gender"] == "female")
+    right_of_all = right.reindex(predictions.index, fill_value=False).groupby(predictions["gender"]).mean()
     return {
         "recordings": describe(answered),
         "by_speaker": describe(by_speaker(answered)),
         "accuracy_of_gender": {gender: float(part.mean()) for gender, part in right.groupby(answered["gender"])},
+        "balanced_accuracy_if_refused_is_wrong": float(right_of_all.mean()),
         "not_answered": predictions["reason"].value_counts().to_dict(),
     }
+
+
+def highest_auc(predictions: pd.DataFrame, doubtful: list[str]) -> float:
+    """ROC AUC where all recordings but those of the doubtful speakers are ranked as they are labelled.
+
+    No better answer to the others can raise it, so it says how much of what is missing is owed to those labels.
+    """
+    answered = predictions.dropna(subset="p_female")
+    female = answered["gender"] == "female"
+    ranks = answered["p_female"].where(female | answered["speaker"].isin(doubtful), -1.0)
+    return float(roc_auc_score(female, ranks))
 
 
 def main() -> int:
@@ -76,6 +93,7 @@ def main() -> int:
     found["all"] = figures(predictions)
     if options.doubtful:
         found["doubtful"] = options.doubtful
+        found["highest_auc"] = highest_auc(predictions, options.doubtful)
         found["without_doubtful"] = figures(predictions[~predictions["speaker"].isin(options.doubtful)])
     try:
         write_json(RESULTS / "shipped" / f"{model.stem}_on_{corpus.name}.json", found)

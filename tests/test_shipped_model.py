@@ -3,11 +3,13 @@
 import json
 
 import numpy as np
+import pandas as pd
 import pytest
 import soundfile
 from conftest import buzz
 
 import ablate_shipped_model
+import assess_shipped_model
 import classify_wavs
 import train_shipped_model
 import voices
@@ -151,3 +153,18 @@ def test_the_ablation_trains_and_tests_every_model_and_says_how_it_did(
     assert list(found["rows"]) == ["nothing", "surroundings"]
     assert all(row["speakers"] == 4 and row["training_speakers"] == 6 for row in found["rows"].values())
     assert "without surroundings: balanced accuracy" in capsys.readouterr().out
+
+
+def test_refusals_count_as_wrong_where_others_answer_everything():
+    table = pd.DataFrame({"speaker": list("abcd"), "gender": ["female", "female", "male", "male"], "reason": None})
+    table["p_female"] = [0.9, np.nan, 0.2, 0.1]
+    found = assess_shipped_model.figures(table)
+    assert found["recordings"]["scores"]["balanced_accuracy"] == 1 and found["recordings"]["images"] == 3
+    assert found["balanced_accuracy_if_refused_is_wrong"] == 0.75
+
+
+def test_the_highest_auc_is_what_doubtful_labels_leave():
+    table = pd.DataFrame({"speaker": list("abcd"), "gender": ["female", "female", "male", "male"]})
+    table["p_female"] = [0.9, 0.6, 0.8, 0.7]
+    assert assess_shipped_model.highest_auc(table, []) == 1
+    assert assess_shipped_model.highest_auc(table, ["c"]) == 0.75, "c lies above one of two women"
