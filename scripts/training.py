@@ -54,8 +54,8 @@ VERSION = 3  # part of every model's key: raise it when a change here changes th
 
 HEAD_EPOCHS = 2  # with ImageNet weights: the new head alone, as in the study
 MANY_IMAGES = 10_000
-LEAST_STEPS = 400  # batches that a network of a small corpus is trained on, within MOST_EPOCHS
-MOST_EPOCHS = 30
+LEAST_STEPS = 250  # batches that a network of a small corpus is trained on, within these numbers of epochs
+FEWEST_EPOCHS, MOST_EPOCHS = 5, 30
 N_DIGITS, DIGIT_SHARE = 10, 0.5  # what the digit counts in the loss beside the speaker
 
 
@@ -72,7 +72,7 @@ def default_recipe(n_images: int, **changes) -> Recipe:
     else:
         n_train = (1 - VALID_FRACTION) * n_images
         steps_per_epoch = max(1, round(n_train / Recipe.batch_size))
-        own = {"epochs": min(max(Recipe.epochs, round(LEAST_STEPS / steps_per_epoch)), MOST_EPOCHS)}
+        own = {"epochs": min(max(FEWEST_EPOCHS, round(LEAST_STEPS / steps_per_epoch)), MOST_EPOCHS)}
         own["batch_size"] = small_batch(int(n_train))
     return Recipe(**own | ({"epochs": 1} if smoke() else {}) | changes)
 
