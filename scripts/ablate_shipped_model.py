@@ -24,7 +24,7 @@ from corpus import CorpusError, resolve_corpus
 from model_files import ModelError
 from training import versions
 
-RECIPE = replace(train_shipped_model.RECIPE, epochs=8)
+RECIPE = replace(train_shipped_model.RECIPE, epochs=4)
 SEEDS = train_shipped_model.SEEDS[:2]
 SOURCES = {
     name: source._replace(images_per_window=source.images_per_window // 3) for name, source in voices.SOURCES.items()
@@ -58,17 +58,16 @@ def main() -> int:
         corpus, recordings = resolve_corpus(options.corpus), voices.training_recordings()
         for name, how in LEFT_OUT.items():
             chosen = fewer_speakers(recordings, how["share"]) if "share" in how else recordings
-            folder = train_shipped_model.FOLDER / "ablation" / name.replace(" ", "_").replace(",", "")
+            file = "without_" + name.replace(" ", "_").replace(",", "")
             card = train_shipped_model.train(
                 chosen,
-                "gender",
-                folder=folder,
+                file,
                 recipe=RECIPE,
                 seeds=SEEDS,
                 sources=SOURCES,
                 without=how.get("without", ""),
             )
-            found = figures(assess(corpus, folder / "gender.safetensors"))["recordings"]
+            found = figures(assess(corpus, train_shipped_model.FOLDER / f"{file}.safetensors"))["recordings"]
             rows[name] = found | {"training_speakers": card["speakers"]["train"]}
             print(
                 f"without {name}: balanced accuracy {found['scores']['balanced_accuracy']:.1%}, "

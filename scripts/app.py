@@ -337,13 +337,14 @@ def build_page(classifier: Classifier) -> gr.Blocks:
     def add(paths: list[str], names: list[str], results: list[Result]):
         """What follows from new sound files: the results with theirs in front, and what to say; the files are gone."""
         sentences = []
-        for path, name in zip(map(Path, paths), names):
-            name = unused_name(name, {result.name for result in results})
-            try:
+        try:
+            for path, name in zip(map(Path, paths), names):
+                name = unused_name(name, {result.name for result in results})
                 results = [analyse(classifier, path, name=name), *results]
-            finally:
-                shutil.rmtree(path.parent, ignore_errors=True)  # a folder of its own in UPLOADS
-            sentences.append(sentence(results[0]))
+                sentences.append(sentence(results[0]))
+        finally:
+            for path in paths:  # each in a folder of UPLOADS that it shares with files of the same content only
+                shutil.rmtree(Path(path).parent, ignore_errors=True)
         return results, html.escape(" ".join(sentences)), None
 
     def add_recording(path: str | None, results: list[Result]):
@@ -461,6 +462,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     for number in (signals.SIGTERM, getattr(signals, "SIGHUP", signals.SIGTERM)):  # so that what is temporary goes
         signals.signal(number, stop)
+    page = None
     try:
         page = build_page(load_classifier(default_model()))
         address = open_page(page, port=options.port, browser=not options.no_browser)
@@ -475,7 +477,8 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"Cannot serve the page: port {options.port or ''} is taken or may not be used", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        page.close(verbose=False)
+        if page is not None:
+            page.close(verbose=False)
     return 0
 
 

@@ -20,7 +20,7 @@ from caching import write_json
 from calibration import log_odds, probability
 from classification import classify_recording, default_model, load_classifier
 from config import RESULTS
-from corpus import Corpus, CorpusError, load_recordings, resolve_corpus
+from corpus import Corpus, CorpusError, load_recordings, load_speakers, resolve_corpus
 from model_files import ModelError
 from training import versions
 from unseen_speakers import describe
@@ -85,6 +85,8 @@ def main() -> int:
     options = parser.parse_args()
     try:
         corpus, model = resolve_corpus(options.corpus), options.model or default_model()
+        if unknown := sorted(set(options.doubtful) - set(load_speakers(corpus).index)):
+            parser.error(f"{corpus.title} has no speaker {unknown[0]}")
         predictions = assess(corpus, model)
     except (CorpusError, ModelError) as error:
         print(error, file=sys.stderr)

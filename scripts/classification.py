@@ -20,7 +20,7 @@ SHIPPED_MODEL = ROOT / "results" / "shipped" / "gender.safetensors"
 SILENCE = "silence"  # of find_speech's reasons the least telling
 FILES_A_WORKER = 50  # fewer are classified before another process has started
 BATCH = 16  # files a worker classifies before it reports back
-EXPLAINED_STAGES = {"resnet34": "layer2", "small": "third convolution"}  # 12 and 24 cells high in an image of 96 rows
+EXPLAINED_STAGES = {"resnet34": "layer2", "small": "third convolution"}  # 14 and 28 cells high in an image of 112 rows
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """Where things are, and the audio constants of the study.
 
-The only module that knows paths. Everything the pipeline writes lies under `WORKSPACE`, the project's own
-folder unless the environment variable of that name says otherwise (the tests use it to leave the project alone).
+What is made from a corpus lies under `WORKSPACE`, the project's own folder unless the environment variable of that
+name says otherwise (the tests use it to leave the project alone). Notebook 06 reads and writes beside itself.
 """
 
 import os

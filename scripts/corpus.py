@@ -101,7 +101,10 @@ def resolve_corpus(choice: str | None = None) -> Corpus:
             return Corpus("demo", make_demo_corpus(folder, **size))
         except (RuntimeError, OSError) as error:
             raise CorpusError(f"{folder}: the demo corpus cannot be made ({error})") from None
-    folder = (config.ROOT / Path(choice).expanduser()).resolve()
+    try:
+        folder = (config.ROOT / Path(choice).expanduser()).resolve()
+    except RuntimeError:  # of somebody who has no account here
+        raise CorpusError(f"{choice}: there is no such home folder") from None
     corpus = Corpus(corpus_name(folder), folder)
     if corpus.name == "demo":
         raise CorpusError(f"{folder}: the name 'demo' is taken by the embedded corpus; rename the folder")

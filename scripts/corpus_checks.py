@@ -3,6 +3,7 @@
 Every recording is read; the pitch is tracked in at most twenty recordings of a speaker, evenly spaced over them.
 """
 
+import importlib.metadata
 import os
 from pathlib import Path
 
@@ -51,6 +52,7 @@ def listen(corpus: Corpus, recordings: pd.DataFrame) -> pd.DataFrame:
     tracked = (size <= PITCHED) | (rank * PITCHED // size > (rank - 1) * PITCHED // size)
     key = {"recordings": digest(here[["path", "stamp"]].to_numpy().tolist())}
     key |= {"reader": audio.VERSION, "version": VERSION}
+    key["packages"] = [importlib.metadata.version(name) for name in ("numpy", "soundfile", "soxr")]
 
     def compute() -> dict:
         work = Parallel(n_jobs=os.cpu_count(), return_as="generator", batch_size=16)(

@@ -31,7 +31,7 @@ import numpy as np
 from config import RECORDING_SAMPLES, SAMPLE_RATE, SEED
 
 VERSION = 1  # of what this module makes: raise it when the bytes change, and old corpora are remade
-METADATA, STAMP, PARTIAL = "audioMNIST_meta.txt", "demo_corpus.json", ".partial"
+METADATA, STAMP, PARTIAL, LOCK = "audioMNIST_meta.txt", "demo_corpus.json", ".partial", ".lock"
 DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 
 ESPEAK_SAMPLE_RATE = 22_050  # Hz
@@ -285,11 +285,20 @@ def make_demo_corpus(
 
     n_workers: speakers made at a time, by default one per core. An interrupted run is resumed; a corpus that was made
     otherwise (parameters, version, eSpeak NG) is remade. The metadata file is written last: where it is, all is.
-    Raises FileExistsError where the folder holds something else, RuntimeError where eSpeak NG fails.
+    Of two runs at once one makes it and the other waits. Raises FileExistsError where the folder holds something else,
+    RuntimeError where eSpeak NG fails.
     """
-    from tqdm import tqdm
+    from filelock import FileLock
 
     folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder / LOCK):
+        return _make_demo_corpus(folder, n_speakers, n_repetitions, n_workers, seed)
+
+
+def _make_demo_corpus(folder: Path, n_speakers: int, n_repetitions: int, n_workers: int | None, seed: int) -> Path:
+    from tqdm import tqdm
+
     stamp = {"version": VERSION, "espeak_ng": espeak_version()}
     stamp |= {"n_speakers": n_speakers, "n_repetitions": n_repetitions, "seed": seed}
     clear_other_corpus(folder, stamp)
@@ -338,9 +347,8 @@ def is_whole(speaker_folder: Path, n_repetitions: int) -> bool:
 
 def clear_other_corpus(folder: Path, stamp: dict) -> None:
     """Leaves `folder` with this stamp and nothing made under another. Raises FileExistsError (see above)."""
-    folder.mkdir(parents=True, exist_ok=True)
     stamped = (folder / STAMP).exists()
-    if not stamped and any(path.name != PARTIAL for path in folder.iterdir()):
+    if not stamped and any(path.name not in (PARTIAL, LOCK) for path in folder.iterdir()):
         raise FileExistsError(f"{folder} is no demo corpus (it has no {STAMP}) and is not empty: left alone")
     if stamped and json.loads((folder / STAMP).read_text()) == stamp:
         return

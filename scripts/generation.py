@@ -117,6 +117,7 @@ def generate_images(corpus: Corpus, recordings: pd.DataFrame, *, n_jobs: int | N
     said. Raises OSError where an image cannot be written.
     """
     maps = map_images(recordings)
+    _forget_renumbered(corpus, maps)
     write_maps(corpus, maps)
     plan = plan_images(maps, with_stamps(corpus, recordings), corpus.view)
     corpus.images.mkdir(parents=True, exist_ok=True)
@@ -149,6 +150,23 @@ def generate_images(corpus: Corpus, recordings: pd.DataFrame, *, n_jobs: int | N
         "missing": len(recordings) - n_present,
         "skipped": skipped,
     }
+
+
+def _forget_renumbered(corpus: Corpus, maps: dict[str, dict[str, str]]) -> None:
+    """Removes the images of all views that were made here and whose names stand for other recordings in new maps.
+
+    A recording that comes or goes renumbers others of its gender. Their images of another view, or of this one where
+    the run is stopped, would be taken for those of other recordings.
+    """
+    try:
+        old = load_maps(corpus).set_index("image")["path"].to_dict()
+    except CorpusError:
+        old = {}
+    new = {image: path for images in maps.values() for image, path in images.items()}
+    for seen in map(corpus.seen_as, VIEWS):
+        for image in _read_journal(seen):
+            if image not in old or old[image] != new.get(image):
+                (seen.images / image).unlink(missing_ok=True)
 
 
 def _state_of(path: Path, key: str, made: dict[str, str] | None) -> str:

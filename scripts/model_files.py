@@ -29,7 +29,8 @@ def write_model(path: Path, weights: bytes, card: dict, *, onnx: bytes | None = 
     Nothing that was there is replaced before all of it is written. Raises OSError where there is no room.
     """
     contents = {".safetensors": weights} | ({".onnx": onnx} if onnx else {})
-    card = card | {"sha256": {suffix: hashlib.sha256(content).hexdigest() for suffix, content in contents.items()}}
+    card = card | {"view_parameters": VIEWS[card["view"]].parameters}
+    card |= {"sha256": {suffix: hashlib.sha256(content).hexdigest() for suffix, content in contents.items()}}
     text = json_text(card)
     with ExitStack() as files:  # which renames the last one first, and the card last
         for suffix, content in {".json": text.encode(), **contents}.items():
@@ -58,6 +59,9 @@ def usable_card(path: Path) -> dict:
         _check(card)
     except (KeyError, TypeError, ValueError):
         raise ModelError(f"{card_path}: not a card of this project's models") from None
+    made_now = json.loads(json.dumps(VIEWS[card["view"]].parameters))
+    if card.get("view_parameters", made_now) != made_now:
+        raise ModelError(f"{card_path}: the model was trained on another form of view {card['view']}; train it again")
     return card
 
 

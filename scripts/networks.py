@@ -107,8 +107,8 @@ def load_network(path: Path) -> tuple[nn.Module, dict]:
     """A saved model's network, ready to predict, and its card. Raises ModelError for files that do not fit."""
     card = usable_card(path)
     try:
-        recipe, n_members = Recipe(**card["recipe"]), len(card.get("seeds", [None]))
-        network = make_network(recipe) if n_members == 1 else Ensemble([make_network(recipe) for _ in range(n_members)])
+        recipe = Recipe(**card["recipe"])
+        network = Ensemble([make_network(recipe) for _ in card["seeds"]]) if "seeds" in card else make_network(recipe)
     except (TypeError, ValueError, RuntimeError):
         raise ModelError(f"{path.with_suffix('.json')}: not a card of this project's models") from None
     load_weights(network, path, card)

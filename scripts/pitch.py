@@ -1,5 +1,6 @@
 """Pitch, by which voices are told apart first of all."""
 
+import importlib.metadata
 import os
 from pathlib import Path
 
@@ -52,6 +53,7 @@ def median_pitch(corpus: Corpus, paths: pd.Series) -> pd.Series:
         "recordings": digest([[path, _content(corpus.folder / path)] for path in here]),
         "versions": [VERSION, READER],
     }
+    key["packages"] = [importlib.metadata.version(name) for name in ("librosa", "numpy", "scipy", "soundfile", "soxr")]
     key |= {name: value for name, value in globals().items() if name.startswith("PITCH")}
 
     def track() -> dict:

@@ -13,7 +13,6 @@ import argparse
 import functools
 import sys
 from dataclasses import replace
-from pathlib import Path
 
 import pandas as pd
 
@@ -28,7 +27,7 @@ from training import train_model
 from voices import augmented_images, images_key, training_recordings
 
 FOLDER = RESULTS / "shipped"
-RECIPE = Recipe(architecture="small", image_size=(96, 30), epochs=3, mixup=0.2, balanced=True, keep_height=True)
+RECIPE = Recipe(architecture="small", image_size=(112, 30), epochs=3, mixup=0.2, balanced=True, keep_height=True)
 SEEDS = (42, 43, 44, 45, 46)  # of networks that are asked together: one alone does better or worse by luck
 LICENCES = {
     "synthetic": "made by scripts/demo_corpus.py with eSpeak NG",
@@ -41,21 +40,19 @@ def train(
     recordings: pd.DataFrame,
     name: str,
     *,
-    folder: Path | None = None,
     recipe: Recipe = RECIPE,
     seeds: tuple[int, ...] = SEEDS,
     **changes,
 ) -> dict:
     """Trains on the recordings, calibrates on their validation speakers, writes model and card, returns the card.
 
-    folder: where to (default: results/shipped). changes: of what `augmented_images` does.
+    changes: of what `augmented_images` does.
     """
-    folder = folder or FOLDER
-    corpus = Corpus("shipped", folder, view="harmonic")
+    corpus = Corpus("shipped", FOLDER, view="harmonic")
     key = images_key(recordings, **changes)
     made = functools.cache(lambda: augmented_images(recordings, **changes))
-    images = cached_array(folder / f"{name}_images.npy", key, lambda: made()[0])
-    rows = cached_array(folder / f"{name}_rows.npy", key, lambda: made()[1])
+    images = cached_array(FOLDER / f"{name}_images.npy", key, lambda: made()[0])
+    rows = cached_array(FOLDER / f"{name}_rows.npy", key, lambda: made()[1])
     table = recordings.iloc[rows].reset_index(drop=True)
     table = table.assign(image=[f"{name}_{index}" for index in range(len(table))], path=table["path"].map(str))
     if smoke():
@@ -92,7 +89,7 @@ def train(
         },
     }
     onnx = to_onnx(network, recipe.image_size)
-    return save_network(network, card, folder / f"{name}.safetensors", onnx=onnx)
+    return save_network(network, card, FOLDER / f"{name}.safetensors", onnx=onnx)
 
 
 def _described(group: pd.DataFrame, source: str) -> dict:

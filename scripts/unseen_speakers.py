@@ -28,7 +28,7 @@ from generation import load_maps
 from model_files import ModelError
 from networks import Recipe, predict
 from splits import grouped_folds, paper_folds, random_like
-from training import VERSION, fingerprint, model_path, small_batch, train_model
+from training import VERSION, fingerprint, model_path, named_weights, small_batch, train_model
 from views import VIEWS
 
 # A fold with more than LARGE training images is trained in batches of 128 on about SHOWN[0] images in all, a smaller
@@ -103,6 +103,8 @@ def fold_predictions(corpus: Corpus, division: str, *, variant: str = "", **chan
         "recipes": [asdict(recipe) for recipe in recipes],
         "versions": [VERSION, dataset.VERSION],  # of training and of decoding
     }
+    if weights := named_weights(recipes[0]):
+        key["weights"] = weights
     answers = cached_json(corpus.results / "unseen" / f"{name}.json", key, compute)["p_female"]
     for number in range(2, len(folds) + 1):  # only now, so that a run that is stopped need not train them again
         _forget(model_path(corpus, f"{name}_fold{number}"))
@@ -181,6 +183,8 @@ def main() -> int:
     parser.add_argument("--divisions", nargs="+", default=["grouped", "random"], choices=["grouped", "random", "paper"])
     parser.add_argument("--variants", nargs="+", default=[""], choices=["", *VARIANTS], help="other ways to train")
     options = parser.parse_args()
+    if any(options.variants) and options.views != ["mfc"]:
+        parser.error("the variants are ways to train on view mfc: say --views mfc")
     try:
         corpus = resolve_corpus()
         for view, division, variant in itertools.product(options.views, options.divisions, options.variants):

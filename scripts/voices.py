@@ -5,6 +5,7 @@ several images, each augmented in another way. Only data whose licence allows it
 (Panayotov et al., ICASSP 2015, openslr.org/12), AudioMNIST MIT, the synthetic voices are the project's own.
 """
 
+import importlib.metadata
 import os
 from pathlib import Path
 from typing import NamedTuple
@@ -114,7 +115,7 @@ def training_recordings(*, synthetic_only: bool = False) -> pd.DataFrame:
 def augmented_images(
     recordings: pd.DataFrame, *, sources: dict[str, Source] = SOURCES, without: str = "", n_jobs: int | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Images, uint8 (images, 96, 30), and the row of `recordings` that each was made from; the same with any n_jobs.
+    """Images, uint8 (images, 112, 30), and the row of `recordings` that each was made from; the same with any n_jobs.
 
     without: "short words", or what `augment` can do without, to find out what it is good for.
     Raises CorpusError where more recordings cannot be read than are accepted (see dataset.accepted_losses).
@@ -167,5 +168,6 @@ def _word_of(speech: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 def images_key(recordings: pd.DataFrame, *, sources: dict[str, Source] = SOURCES, without: str = "") -> str:
     """Stands for the images that `augmented_images` makes of the recordings."""
     versions = [VERSION, READER, AUGMENTATION]
+    versions += [importlib.metadata.version(name) for name in ("numpy", "scipy", "soundfile", "soxr")]
     used = {source: sources[source] for source in sorted(set(recordings["source"]))}
     return digest(recordings.astype(str).to_numpy().tolist(), used, without, PARAMETERS, versions)

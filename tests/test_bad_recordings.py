@@ -211,7 +211,7 @@ def test_memory_does_not_grow_with_a_recordings_length(tmp_path):
 def stub(monkeypatch):
     """A classifier that hears women everywhere, in place of the project's own."""
     classifier = Classifier(
-        Path("stub"), {"image_size": [96, 30]}, VIEWS["harmonic"], lambda images: np.full(len(images), 0.9)
+        Path("stub"), {"image_size": [112, 30]}, VIEWS["harmonic"], lambda images: np.full(len(images), 0.9)
     )
     monkeypatch.setattr(classification, "load_classifier", lambda path: classifier)
     monkeypatch.setattr(classification, "default_model", lambda: Path("stub"))
@@ -275,6 +275,17 @@ def test_any_name_is_one_line_in_the_table_and_itself_in_json(stub, tmp_path, ca
     assert len(lines) == len(paths) and all(line.isprintable() for line in lines)
     assert classify_wavs.main([str(tmp_path), "--json"]) == 0
     assert [json.loads(line)["file"] for line in capsys.readouterr().out.splitlines()] == [str(path) for path in paths]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="another shell")
+def test_answers_that_nobody_reads_any_more_end_without_a_word(tmp_path):
+    for number in range(40):
+        (tmp_path / f"{number}.wav").write_bytes(REFUSED["text"][0])
+    command = [sys.executable, ROOT / "scripts" / "classify_wavs.py", tmp_path]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as program:
+        program.stdout.readline()
+        program.stdout.close()
+        assert not program.stderr.read().strip()
 
 
 def test_a_leading_dash_is_a_name_after_two_dashes(stub, tmp_path, monkeypatch, capsys):

@@ -120,7 +120,7 @@ def test_the_scale_of_the_file_does_not_change_the_answer(model, wav, capsys, tm
     assert np.ptp([answer["p_female"] for answer in found]) < 1e-6
 
 
-@pytest.mark.parametrize("view, size", [("mfc", [32, 56]), ("harmonic", [96, 30])])
+@pytest.mark.parametrize("view, size", [("mfc", [32, 56]), ("harmonic", [112, 30])])
 def test_a_word_is_an_image_of_the_view_and_size_in_the_card(network, wav, tmp_path, view, size):
     path = other_model(network, tmp_path, view=view, image_size=size)
     signal = read_signal(wav)

@@ -42,7 +42,7 @@ def test_every_notebook_runs_on_a_tiny_demo_corpus(smoke):
         assert (workspace / "results/demo/notebooks" / f"{path.stem}.html").stat().st_size > 10_000
 
 
-def test_a_second_run_takes_everything_from_the_caches(smoke):
+def test_a_second_run_makes_no_image_and_no_model_again(smoke):
     workspace, _ = smoke
     model = workspace / "results/demo/models/mfc_random_seed42.safetensors"
     before = model.stat().st_mtime_ns, {path: path.stat().st_mtime_ns for path in workspace.glob("mfc_dataset/demo/*")}

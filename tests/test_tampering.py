@@ -115,6 +115,25 @@ def test_another_gender_in_the_metadata_changes_maps_and_images(made):
     assert fresh == {name: (corpus.images / name).read_bytes() for name in table["image"]}
 
 
+def test_a_recording_that_goes_renumbers_no_image_of_another_view_in_silence(made):
+    corpus, _ = made
+    seen = corpus.seen_as("harmonic")
+    generate(seen)
+    (corpus.folder / "01" / "0_01_0.wav").unlink()
+    generate(corpus)
+    new = load_maps(corpus).set_index("image")["path"]
+    with pytest.raises(CorpusError, match="recordings have no image"):
+        available_images(seen, load_maps(seen))
+    kept = {image: (seen.images / image).read_bytes() for image in new.index if (seen.images / image).exists()}
+    assert 0 < len(kept) < len(new)
+    generate(seen)
+    assert len(available_images(seen, load_maps(seen))) == len(new)
+    for path in seen.images.glob("*.jpg"):
+        path.unlink()
+    generate(seen)
+    assert all((seen.images / image).read_bytes() == content for image, content in kept.items())
+
+
 # --- images
 
 

@@ -225,10 +225,10 @@ def test_a_model_whose_files_are_damaged_is_trained_again(buzz_corpus, data, suf
     assert digest(path.read_bytes()) == whole and "From the cache" not in capsys.readouterr().out
 
 
-def test_small_corpora_get_more_epochs_within_limits():
-    few, some, many = (training.default_recipe(n_images) for n_images in (100, 4_000, 30_000))
-    assert some.epochs < few.epochs == training.MOST_EPOCHS
-    assert many.epochs < few.epochs
+def test_small_corpora_get_as_many_epochs_as_it_takes_within_limits():
+    few, some, more, many = (training.default_recipe(n_images) for n_images in (100, 1_000, 8_000, 30_000))
+    assert few.epochs == training.MOST_EPOCHS and more.epochs == training.FEWEST_EPOCHS
+    assert some.epochs * 800 / some.batch_size == pytest.approx(training.LEAST_STEPS, rel=0.1)
     assert few.batch_size == 20 and some.batch_size == 64, "an epoch has four batches at least"
     assert many.speaker_weight and not some.speaker_weight
 
