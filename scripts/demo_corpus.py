@@ -31,7 +31,7 @@ import numpy as np
 from config import RECORDING_SAMPLES, SAMPLE_RATE, SEED
 
 VERSION = 1  # of what this module makes: raise it when the bytes change, and old corpora are remade
-METADATA, STAMP, PARTIAL, LOCK = "audioMNIST_meta.txt", "demo_corpus.json", ".partial", ".lock"
+METADATA, STAMP, PARTIAL = "audioMNIST_meta.txt", "demo_corpus.json", ".partial"
 DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 
 ESPEAK_SAMPLE_RATE = 22_050  # Hz
@@ -292,7 +292,7 @@ def make_demo_corpus(
 
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    with FileLock(folder / LOCK):
+    with FileLock(folder.parent / f".{folder.name}.lock"):
         return _make_demo_corpus(folder, n_speakers, n_repetitions, n_workers, seed)
 
 
@@ -348,7 +348,7 @@ def is_whole(speaker_folder: Path, n_repetitions: int) -> bool:
 def clear_other_corpus(folder: Path, stamp: dict) -> None:
     """Leaves `folder` with this stamp and nothing made under another. Raises FileExistsError (see above)."""
     stamped = (folder / STAMP).exists()
-    if not stamped and any(path.name not in (PARTIAL, LOCK) for path in folder.iterdir()):
+    if not stamped and any(path.name != PARTIAL for path in folder.iterdir()):
         raise FileExistsError(f"{folder} is no demo corpus (it has no {STAMP}) and is not empty: left alone")
     if stamped and json.loads((folder / STAMP).read_text()) == stamp:
         return

@@ -33,7 +33,7 @@ from views import VIEWS
 
 # A fold with more than LARGE training images is trained in batches of 128 on about SHOWN[0] images in all, a smaller
 # one in batches of 64 on SHOWN[1]. The demo corpus only shows how it is done: half as much, and one fold of five.
-LARGE, SHOWN = 4_000, (42_000, 14_000)
+LARGE, SHOWN = 4_000, (42_000, 10_000)
 DEMO_SHOWN, DEMO_FOLDS = 7_000, 1
 SMALL = {"architecture": "small", "image_size": (32, 112)}
 VARIANTS = {  # other ways to train on view mfc, to see how far its images go: name → (title, changes of the recipe)

@@ -19,6 +19,7 @@ from classification import classify_recording, classify_recordings, combine, loa
 from config import RECORDING_SAMPLES, ROOT
 from model_files import ModelError, write_model
 from networks import Ensemble, Recipe, load_network, make_network, predict, save_network, to_onnx
+from views import VIEWS
 
 RECIPE = Recipe(image_size=(32, 56))
 CARD = {
@@ -234,6 +235,16 @@ def test_a_model_file_that_was_tampered_with_is_refused(network, tmp_path, suffi
     file.write_bytes(content)
     with pytest.raises(ModelError, match="not the file that its card was written for"):
         load_classifier(path) if suffix == ".onnx" else load_network(path)
+
+
+def test_a_model_of_another_form_of_its_view_is_refused_in_one_line(network, tmp_path, monkeypatch):
+    path = tmp_path / "gender.safetensors"
+    save_network(network, CARD, path)
+    load_classifier(path)
+    monkeypatch.setitem(VIEWS["mfc"].parameters, "n_mels", 41)
+    with pytest.raises(ModelError, match="another form of view mfc; train it again") as error:
+        load_classifier(path)
+    assert "\n" not in str(error.value)
 
 
 def test_an_onnx_file_that_is_none_is_one_line(network, tmp_path):

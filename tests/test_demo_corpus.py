@@ -4,6 +4,7 @@ import hashlib
 import itertools
 import json
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -61,6 +62,15 @@ def signals(corpus) -> dict[str, list[np.ndarray]]:
 @pytest.fixture
 def small(tmp_path) -> Path:
     return make_demo_corpus(tmp_path / "small", n_speakers=3, n_repetitions=1, n_workers=2)
+
+
+def test_of_two_runs_at_once_one_makes_it_and_the_other_finds_it_whole(small, tmp_path):
+    command = [sys.executable, demo_corpus.__file__, tmp_path / "both", "--speakers", "3", "--repetitions", "1"]
+    runs = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) for _ in range(2)]
+    for run in runs:
+        _, said = run.communicate(timeout=300)
+        assert run.returncode == 0, said.decode()
+    assert digests(tmp_path / "both") == digests(small)
 
 
 # Layout

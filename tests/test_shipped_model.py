@@ -168,3 +168,10 @@ def test_the_highest_auc_is_what_doubtful_labels_leave():
     table["p_female"] = [0.9, 0.6, 0.8, 0.7]
     assert assess_shipped_model.highest_auc(table, []) == 1
     assert assess_shipped_model.highest_auc(table, ["c"]) == 0.75, "c lies above one of two women"
+
+
+def test_a_doubtful_speaker_who_is_not_there_is_wrong_usage(buzz_corpus, monkeypatch, capsys):
+    monkeypatch.setattr("sys.argv", ["assess_shipped_model.py", str(buzz_corpus.folder), "--doubtful", "1"])
+    with pytest.raises(SystemExit, match="2"):
+        assess_shipped_model.main()
+    assert "has no speaker 1" in capsys.readouterr().err

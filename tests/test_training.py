@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 from dataclasses import replace
 
 import numpy as np
@@ -205,6 +206,16 @@ def test_imagenet_weights_from_a_file_are_used_and_the_head_is_trained_first(buz
     grey = torch.rand(2, 1, 64, 64)
     colour = torch.nn.Sequential(*list(source.children())[:-2])
     assert torch.allclose(body.eval()(grey), colour.eval()(grey.expand(-1, 3, -1, -1)), atol=1e-4)
+
+
+def test_from_scratch_means_from_scratch_whatever_was_trained_before(buzz_corpus, data, monkeypatch, tmp_path):
+    torch.manual_seed(0)
+    monkeypatch.delenv("RESNET34_WEIGHTS")
+    downloaded = resnet34().state_dict()
+    monkeypatch.setattr(training, "imagenet_state", lambda: None if os.environ.get("RESNET34_WEIGHTS") else downloaded)
+    assert train_model(buzz_corpus, *data, RECIPE, name="one")[1]["imagenet_weights"]
+    monkeypatch.setenv("RESNET34_WEIGHTS", "none")
+    assert not train_model(buzz_corpus, *data, RECIPE, name="one")[1]["imagenet_weights"]
 
 
 def test_weights_that_are_no_resnet34_are_refused_in_one_line(buzz_corpus, data, monkeypatch, tmp_path):
