@@ -317,14 +317,16 @@ def test_files_are_answered_side_by_side_kept_and_deleted(server, browser, tmp_p
     tab.open(address, size)
     soundfile.write(tmp_path / "silence.wav", np.zeros(SAMPLE_RATE), SAMPLE_RATE)
     (tmp_path / "notes.txt").write_text("not sound")
+    (tmp_path / "again.wav").write_bytes(MALE.read_bytes())
 
     tab.upload(FEMALE)
     tab.wait_for_status(f"{FEMALE.name}: female (")
-    tab.upload(MALE, tmp_path / "silence.wav", tmp_path / "notes.txt")
+    tab.upload(MALE, tmp_path / "again.wav", tmp_path / "silence.wav", tmp_path / "notes.txt")
     tab.wait_for_status("No answer for notes.txt: not a readable sound file")
-    wait_for(lambda: tab.run("document.querySelectorAll('.card h3').length") == 4)
+    wait_for(lambda: tab.run("document.querySelectorAll('.card h3').length") == 5)
     names = tab.text(".card h3").splitlines()
-    assert names == ["notes.txt", "silence.wav", MALE.name, FEMALE.name], "the newest comes first"
+    assert names == ["notes.txt", "silence.wav", "again.wav", MALE.name, FEMALE.name], "the newest comes first"
+    assert "again.wav: male (" in tab.text("#status"), "a copy of another file"
     assert "Traceback" not in tab.text("body") and not tab.text("[data-testid=toast-body]")
     assert tab.run("document.documentElement.scrollWidth <= innerWidth"), "it is wider than the window"
 
