@@ -197,9 +197,9 @@ def shipped_sentence() -> str:
     speakers = sum(data["female_speakers"] + data["male_speakers"] for data in card["data"].values())
     return (
         f"The model that ships has {weights_of(model) / 1e6:.2f} million weights, {model.stat().st_size / 1e6:.1f} MB, "
-        f"and learned from {speakers} speakers of LibriSpeech and AudioMNIST. Were all recordings of the other speakers "
-        f"ranked as they are labelled, the doubtful labels would leave a ROC AUC of {assessed['highest_auc']:.3f}. With "
-        f"refusals counted as wrong, the balanced accuracy is "
+        f"and learned from {speakers} speakers of LibriSpeech and AudioMNIST. Were all recordings of the other "
+        f"speakers ranked as they are labelled, the doubtful labels would leave a ROC AUC of "
+        f"{assessed['highest_auc']:.3f}. With refusals counted as wrong, the balanced accuracy is "
         f"{100 * assessed['all']['balanced_accuracy_if_refused_is_wrong']:.1f} %."
     )
 
