@@ -13,12 +13,13 @@ from scipy.signal import fftconvolve
 
 from harmonic import PADDED_SAMPLES, WORKING_RATE
 
-VERSION = 1  # part of the key of the images made from augmented speech: raise it when a change here changes them
+VERSION = 2  # part of the key of the images made from augmented speech: raise it when a change here changes them
 
 RAISED = (0, 6)  # semitones that a voice is moved by; the formants hardly move when a person speaks up
 FORMANT_SCALES = (0.95, 1.05)
 ENVELOPE_WINDOW, ENVELOPE_HOP, ENVELOPE_ORDER = 512, 128, 28  # samples, samples, cepstral coefficients
 _WINDOW = np.hanning(ENVELOPE_WINDOW + 1)[:-1]
+LINE_ENDS = (3_200, 5_500)  # Hz: of telephones, voice messages, recordings at 8 and 11 kHz
 MOST_GAIN = 4.0  # nepers, of the envelope's correction in one bin
 
 
@@ -56,6 +57,8 @@ def augment(speech: np.ndarray, other: np.ndarray, rng: np.random.Generator, *, 
         signal = signal.clip(-limit, limit)
     if rng.random() < 0.1:
         signal = through_mu_law(signal)
+    if rng.random() < 0.3:
+        signal = narrowed(signal, end=rng.uniform(*LINE_ENDS))
     return np.pad(signal, padding) if in_silence else signal
 
 
@@ -131,6 +134,13 @@ def colour(signal: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     if rng.random() < 0.3:
         gain -= 48 * np.log2(frequency / rng.uniform(2_500, 7_500)).clip(min=0)
     return np.fft.irfft(spectrum * decibel(gain), len(signal))
+
+
+def narrowed(signal: np.ndarray, *, end: float) -> np.ndarray:
+    """Through a line that carries nothing above `end` Hz, noise neither: a telephone, or a recording at a low rate."""
+    spectrum = np.fft.rfft(signal)
+    spectrum[np.fft.rfftfreq(len(signal), 1 / WORKING_RATE) > end] = 0
+    return np.fft.irfft(spectrum, len(signal))
 
 
 def noise(n_samples: int, rng: np.random.Generator) -> np.ndarray:

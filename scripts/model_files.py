@@ -29,8 +29,9 @@ def write_model(path: Path, weights: bytes, card: dict, *, onnx: bytes | None = 
     Nothing that was there is replaced before all of it is written. Raises OSError where there is no room.
     """
     contents = {".safetensors": weights} | ({".onnx": onnx} if onnx else {})
-    card = card | {"view_parameters": VIEWS[card["view"]].parameters}
-    card |= {"sha256": {suffix: hashlib.sha256(content).hexdigest() for suffix, content in contents.items()}}
+    if card.get("view") in VIEWS:
+        card = card | {"view_parameters": VIEWS[card["view"]].parameters}
+    card = card | {"sha256": {suffix: hashlib.sha256(content).hexdigest() for suffix, content in contents.items()}}
     text = json_text(card)
     with ExitStack() as files:  # which renames the last one first, and the card last
         for suffix, content in {".json": text.encode(), **contents}.items():

@@ -93,3 +93,10 @@ def test_what_is_left_out_is_left_as_it_was(monkeypatch):
         augmentation, "revoice", lambda speech, *, pitch, formants: (pitch, formants) == (1, 1) and speech
     )
     assert len(augmentation.augment(speech, other, np.random.default_rng(0), without="another voice")) == PADDED_SAMPLES
+
+
+def test_a_narrow_line_carries_nothing_above_its_end_and_all_below():
+    signal = np.random.default_rng(0).normal(size=16_000)
+    before, after = (np.abs(np.fft.rfft(sound)) for sound in (signal, augmentation.narrowed(signal, end=4_000)))
+    np.testing.assert_allclose(after[:4_001], before[:4_001])
+    assert after[4_001:].max() < 1e-9

@@ -28,7 +28,7 @@ FFMPEG = {  # name → options, and how far the answer may move
     "mulaw.wav": ("-c:a pcm_mulaw", LOSSY),
     "8k.wav": ("-ar 8000", LOSSY),
     "11k.wav": ("-ar 11025", LOSSY),
-    "16k.wav": ("-ar 16000", LOSSLESS),
+    "16k.wav": ("-ar 16000", LOSSY),  # its filter sets in below the highest of the bands that the model sees
     "44k.wav": ("-ar 44100", LOSSLESS),
     "96k.wav": ("-ar 96000", LOSSLESS),
     "192k.wav": ("-ar 192000 -c:a pcm_s24le", LOSSLESS),
