@@ -148,8 +148,8 @@ def model_card(card: dict, assessed: dict, *, n_weights: int) -> str:
         *sources,
         "",
         f"**Measured** on people it never heard, 95 % intervals over speakers. {assessed['corpus']} are digits in "
-        f"Azerbaijani; recordings refused and not counted: {refused}. Whether voices are raised in training, "
-        f"whether synthetic ones are left out and how high the view reaches was settled with an eye on "
+        f"Azerbaijani; recordings refused and not counted: {refused}. Whether voices are raised in training and "
+        f"sent through narrow lines, whether synthetic ones are left out and how high the view reaches was settled with an eye on "
         f"{assessed['corpus']}; no threshold was chosen on it.",
         "",
         "| tested on | speakers | balanced accuracy | interval | ROC AUC |",

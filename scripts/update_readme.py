@@ -139,7 +139,10 @@ def unseen_table() -> str:
         unheard = {title: row for title, row in found["rows"].items() if "heard in training" not in title}
         for title, row in unheard.items():
             lines.append(f"| {found['corpus']} | {title} | {_score_cells(row)} |")
-    titles = {"gender": "**the model that ships**", "gender_synthetic": "the same, trained on synthetic voices only"}
+    titles = {
+        "gender": "**the model that ships**",
+        "gender_synthetic": "trained on synthetic voices only, no narrow lines",
+    }
     for model, title in titles.items():
         found = read_json(RESULTS / "shipped" / f"{model}_on_audiomnist_az.json")
         refused = f"({sum(found['all']['not_answered'].values())} recordings refused and not counted)"
