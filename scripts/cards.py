@@ -149,8 +149,8 @@ def model_card(card: dict, assessed: dict, *, n_weights: int) -> str:
         "",
         f"**Measured** on people it never heard, 95 % intervals over speakers. {assessed['corpus']} are digits in "
         f"Azerbaijani; recordings refused and not counted: {refused}. Whether voices are raised in training and "
-        f"sent through narrow lines, whether synthetic ones are left out and how high the view reaches was settled with an eye on "
-        f"{assessed['corpus']}; no threshold was chosen on it.",
+        f"sent through narrow lines, whether synthetic ones are left out and how high the view reaches was settled "
+        f"with an eye on {assessed['corpus']}; no threshold was chosen on it.",
         "",
         "| tested on | speakers | balanced accuracy | interval | ROC AUC |",
         "|---|---|---|---|---|",
