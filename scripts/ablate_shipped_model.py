@@ -4,7 +4,8 @@
     python scripts/ablate_shipped_model.py CORPUS
 
 The corpus is one that the model has not heard. Each is trained as train_shipped_model.py does it, but with two seeds
-and a third of the images, shown more often. Writes results/shipped/ablation.json; resumes after Ctrl-C.
+and a third of the images, shown more often, and asked twice: about the recordings as they are, and about the same at
+8 kHz. Writes results/shipped/ablation.json; resumes after Ctrl-C.
 """
 
 import argparse
@@ -17,25 +18,29 @@ import pandas as pd
 
 import train_shipped_model
 import voices
-from assess_shipped_model import assess, figures
+from assess_shipped_model import ask, figures, recordings_of
 from caching import write_json
 from config import RESULTS, SEED
 from corpus import CorpusError, resolve_corpus
 from model_files import ModelError
 from training import versions
+from unseen_speakers import paired_difference
 
 RECIPE = replace(train_shipped_model.RECIPE, epochs=4)
 SEEDS = train_shipped_model.SEEDS[:2]
 SOURCES = {
     name: source._replace(images_per_window=source.images_per_window // 3) for name, source in voices.SOURCES.items()
 }
+NARROW_RATE = 8_000  # Hz
 LEFT_OUT = {  # what is left out → how
     "nothing": {},
     "raised voices": {"without": "another voice"},
     "rooms, lines and noise": {"without": "surroundings"},
+    "narrow lines": {"without": "narrow lines"},
     "pieces as short as a word": {"without": "short words"},
     "half of the speakers": {"share": 1 / 2},
     "three quarters of the speakers": {"share": 1 / 4},
+    "nothing, synthetic voices added": {"synthetic_too": True},
 }
 
 
@@ -53,25 +58,35 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("corpus", help="a folder in AudioMNIST's layout")
     options = parser.parse_args()
-    rows = {}
+    rows, as_it_is = {}, None
     try:
-        corpus, recordings = resolve_corpus(options.corpus), voices.training_recordings()
+        corpus = resolve_corpus(options.corpus)
+        asked = recordings_of(corpus)
         for name, how in LEFT_OUT.items():
-            chosen = fewer_speakers(recordings, how["share"]) if "share" in how else recordings
+            recordings = voices.training_recordings(synthetic_too=how.get("synthetic_too", False))
+            recordings = fewer_speakers(recordings, how["share"]) if "share" in how else recordings
             file = "without_" + name.replace(" ", "_").replace(",", "")
             card = train_shipped_model.train(
-                chosen,
+                recordings,
                 file,
                 recipe=RECIPE,
                 seeds=SEEDS,
                 sources=SOURCES,
                 without=how.get("without", ""),
             )
-            found = figures(assess(corpus, train_shipped_model.FOLDER / f"{file}.safetensors"))["recordings"]
-            rows[name] = found | {"training_speakers": card["speakers"]["train"]}
+            model = train_shipped_model.FOLDER / f"{file}.safetensors"
+            answers, narrow = (ask(model, asked, sample_rate=rate) for rate in (None, NARROW_RATE))
+            as_it_is = answers if as_it_is is None else as_it_is
+            both = answers["p_female"].notna() & as_it_is["p_female"].notna()
+            rows[name] = figures(answers)["recordings"] | {
+                "training_speakers": card["speakers"]["train"],
+                "difference": paired_difference(answers[both], as_it_is[both]),
+                "at_8_khz": figures(narrow)["recordings"],
+            }
             print(
-                f"without {name}: balanced accuracy {found['scores']['balanced_accuracy']:.1%}, "
-                f"AUC {found['scores']['auc']:.3f}"
+                f"without {name}: balanced accuracy {rows[name]['scores']['balanced_accuracy']:.1%}, "
+                f"AUC {rows[name]['scores']['auc']:.3f}, "
+                f"at 8 kHz {rows[name]['at_8_khz']['scores']['balanced_accuracy']:.1%}"
             )
         about = {"corpus": corpus.title, "seeds": SEEDS, "date": date.today().isoformat(), "versions": versions()}
         write_json(RESULTS / "shipped" / "ablation.json", about | {"rows": rows})

@@ -85,9 +85,9 @@ Everything stays on this machine.
 
 MEANING = """
 ## What the label means
-The model was trained on recordings of adults who read aloud in English, each with one of two labels in its corpus's
-metadata, *female* or *male*. Its answer says which of them a recording sounds more like, with a probability that was
-calibrated on speakers it was not trained on. It says nothing about who anybody is.
+The model was trained on recordings of adults who read aloud or said digits in English, each with one of two labels in
+its corpus's metadata, *female* or *male*. Its answer says which of them a recording sounds more like, with a
+probability that was calibrated on speakers it was not trained on. It says nothing about who anybody is.
 
 ## Where your voice goes
 Nowhere: this page is served by this machine to this machine, and works without a network. A recording is forgotten when

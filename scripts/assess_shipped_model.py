@@ -1,45 +1,87 @@
 #!/usr/bin/env python3
 """Ask the shipped model about every recording of a corpus, as `classify_wavs.py` would, and keep how well it did.
 
-    python scripts/assess_shipped_model.py CORPUS [--model PATH] [--doubtful SPEAKER…]
+    python scripts/assess_shipped_model.py CORPUS [--model PATH] [--doubtful SPEAKER…] [--sample-rate HZ]
 
-Writes results/shipped/<model>_on_<corpus>.json: scores by recording and by speaker, with intervals over speakers, and
-once more without the speakers whose label is doubtful. Nothing here trains or chooses anything.
+Writes results/shipped/<model>_on_<corpus>.json (<corpus>_at_<HZ>_hz where a rate is given): scores by recording and by
+speaker, with intervals over speakers, and once more without the speakers whose label is doubtful. CORPUS may be
+'librispeech': the readers there that the model was not trained on. Nothing here trains or chooses anything.
 """
 
 import argparse
 import sys
+import tempfile
 from datetime import date
 from pathlib import Path
 
 import pandas as pd
+import soundfile
+import soxr
 from sklearn.metrics import roc_auc_score
 from tqdm.auto import tqdm
 
+from audio import AudioError, read_signal
 from caching import write_json
 from calibration import log_odds, probability
 from classification import classify_recording, default_model, load_classifier
-from config import RESULTS
-from corpus import Corpus, CorpusError, load_recordings, load_speakers, resolve_corpus
-from model_files import ModelError
+from config import RESULTS, SAMPLE_RATE
+from corpus import Corpus, CorpusError, load_recordings, resolve_corpus
+from model_files import ModelError, read_card
 from training import versions
 from unseen_speakers import describe
+from voices import LIBRISPEECH, librispeech_recordings, training_recordings
+
+LEAST_RATE = 8_000  # Hz, of a telephone
 
 
-def assess(corpus: Corpus, model: Path) -> pd.DataFrame:
-    """One row a recording that is here: path, speaker, gender, digit, p_female (nan without an answer), reason."""
-    classifier = load_classifier(model)
+def recordings_of(corpus: Corpus) -> pd.DataFrame:
+    """Every recording of a corpus that is here: path, speaker, gender, …"""
     table = load_recordings(corpus)
     table = table[table["here"]].reset_index(drop=True)
-    answers = [
-        classify_recording(classifier, corpus.folder / path)
-        for path in tqdm(table["path"], "classifying", unit="recording", leave=False)
-    ]
-    found = table[["path", "speaker", "gender", "digit"]]
-    return found.assign(
+    return table.assign(path=[corpus.folder / path for path in table["path"]])
+
+
+def ask(model: Path, recordings: pd.DataFrame, *, sample_rate: int | None = None) -> pd.DataFrame:
+    """The recordings (path, speaker, gender) with the model's p_female (nan without an answer) and reason for none.
+
+    sample_rate: of what the model gets to hear, in Hz, as if it had been recorded so; by default the recordings' own.
+    """
+    classifier = load_classifier(model)
+    answers = []
+    with tempfile.TemporaryDirectory() as folder:
+        for path in tqdm(recordings["path"], "classifying", unit="recording", leave=False):
+            if sample_rate:
+                path = _recorded_at(sample_rate, path, Path(folder) / "recording.wav")
+            answers.append(classify_recording(classifier, path))
+    return recordings[["speaker", "gender"]].assign(
         p_female=pd.array([answer.p_female for answer in answers], dtype=float),
         reason=[answer.reason for answer in answers],
     )
+
+
+def unheard_readers(model: Path) -> pd.DataFrame:
+    """LibriSpeech's recordings without those of the readers that a model learned from: columns as for `ask`.
+
+    Of a model that learned from some, those are left that it was validated and calibrated on. Raises CorpusError where
+    there are none.
+    """
+    readers = librispeech_recordings()
+    if not len(readers):
+        raise CorpusError(f"{LIBRISPEECH}: no recordings in LibriSpeech's layout")
+    if "librispeech" not in read_card(model).get("data", {}):
+        return readers
+    table = training_recordings()
+    return table[(table["source"] == "librispeech") & (table["part"] == "valid")].reset_index(drop=True)
+
+
+def _recorded_at(sample_rate: int, recording: Path, copy: Path) -> Path:
+    """A recording's copy at another rate; the recording itself where it cannot be read, which is said of it later."""
+    try:
+        signal = read_signal(recording)
+    except AudioError:
+        return recording
+    soundfile.write(copy, soxr.resample(signal / 32_768, SAMPLE_RATE, sample_rate), sample_rate, subtype="PCM_16")
+    return copy
 
 
 def by_speaker(predictions: pd.DataFrame) -> pd.DataFrame:
@@ -52,9 +94,12 @@ def by_speaker(predictions: pd.DataFrame) -> pd.DataFrame:
 def figures(predictions: pd.DataFrame) -> dict:
     """Scores of the answered recordings and of the speakers, accuracy of each gender, reasons for not answering.
 
-    And the balanced accuracy where not to answer is wrong, for comparison with models that answer everything.
+    And the balanced accuracy where not to answer is wrong, for comparison with models that answer everything. Raises
+    CorpusError where nothing was answered.
     """
     answered = predictions.dropna(subset="p_female")
+    if answered.empty:
+        raise CorpusError(f"no recording got an answer; the first: {predictions['reason'].iloc[0]}")
     right = (answered["p_female"] >= 0.5) == (answered["gender"] == "female")
     right_of_all = right.reindex(predictions.index, fill_value=False).groupby(predictions["gender"]).mean()
     return {
@@ -66,40 +111,49 @@ def figures(predictions: pd.DataFrame) -> dict:
     }
 
 
-def highest_auc(predictions: pd.DataFrame, doubtful: list[str]) -> float:
-    """ROC AUC where all recordings but those of the doubtful speakers are ranked as they are labelled.
+def auc_of_doubtful(predictions: pd.DataFrame, doubtful: list[str]) -> float:
+    """ROC AUC that would be left if the doubtful speakers alone were taken for women, ranked as they are.
 
-    No better answer to the others can raise it, so it says how much of what is missing is owed to those labels.
+    All other men are put below everybody, so what is missing to 1 is owed to the doubtful labels.
     """
     answered = predictions.dropna(subset="p_female")
     female = answered["gender"] == "female"
+    if female.nunique() < 2:
+        return float("nan")
     ranks = answered["p_female"].where(female | answered["speaker"].isin(doubtful), -1.0)
     return float(roc_auc_score(female, ranks))
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("corpus", help="a folder in AudioMNIST's layout, or 'demo'")
+    parser.add_argument("corpus", help="a folder in AudioMNIST's layout, 'demo' or 'librispeech'")
     parser.add_argument("--model", type=Path, help="a safetensors file with its JSON card (default: the project's own)")
     parser.add_argument("--doubtful", nargs="*", default=[], metavar="SPEAKER", help="whose label is to be doubted")
+    parser.add_argument("--sample-rate", type=int, metavar="HZ", help="as if recorded at this rate, such as 8000")
     options = parser.parse_args()
+    if options.sample_rate and not LEAST_RATE <= options.sample_rate <= SAMPLE_RATE:
+        parser.error(f"--sample-rate {options.sample_rate}: should be {LEAST_RATE} to {SAMPLE_RATE} Hz")
     try:
-        corpus, model = resolve_corpus(options.corpus), options.model or default_model()
-        if unknown := sorted(set(options.doubtful) - set(load_speakers(corpus).index)):
-            parser.error(f"{corpus.title} has no speaker {unknown[0]}")
-        predictions = assess(corpus, model)
-    except (CorpusError, ModelError) as error:
-        print(error, file=sys.stderr)
-        return 1
-    found = {"corpus": corpus.title, "model": model.stem, "date": date.today().isoformat(), "versions": versions()}
-    found["all"] = figures(predictions)
-    if options.doubtful:
-        found["doubtful"] = options.doubtful
-        found["highest_auc"] = highest_auc(predictions, options.doubtful)
-        found["without_doubtful"] = figures(predictions[~predictions["speaker"].isin(options.doubtful)])
-    try:
-        write_json(RESULTS / "shipped" / f"{model.stem}_on_{corpus.name}.json", found)
-    except OSError as error:
+        model = options.model or default_model()
+        if options.corpus == "librispeech":
+            name, title, recordings = "librispeech", "LibriSpeech's readers", unheard_readers(model)
+        else:
+            corpus = resolve_corpus(options.corpus)
+            name, title, recordings = corpus.name, corpus.title, recordings_of(corpus)
+        if unknown := sorted(set(options.doubtful) - set(recordings["speaker"])):
+            parser.error(f"{title}: no recordings of a speaker {unknown[0]}")
+        predictions = ask(model, recordings, sample_rate=options.sample_rate)
+        found = {"corpus": title, "model": model.stem, "date": date.today().isoformat(), "versions": versions()}
+        if options.sample_rate:
+            found["sample_rate"] = options.sample_rate
+        found["all"] = figures(predictions)
+        if options.doubtful:
+            found["doubtful"] = options.doubtful
+            found["auc_of_doubtful"] = auc_of_doubtful(predictions, options.doubtful)
+            found["without_doubtful"] = figures(predictions[~predictions["speaker"].isin(options.doubtful)])
+        at = f"_at_{options.sample_rate}_hz" if options.sample_rate else ""
+        write_json(RESULTS / "shipped" / f"{model.stem}_on_{name}{at}.json", found)
+    except (CorpusError, ModelError, OSError) as error:
         print(error, file=sys.stderr)
         return 1
     for part in ("all", "without_doubtful"):

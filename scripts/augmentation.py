@@ -26,8 +26,8 @@ MOST_GAIN = 4.0  # nepers, of the envelope's correction in one bin
 def augment(speech: np.ndarray, other: np.ndarray, rng: np.random.Generator, *, without: str = "") -> np.ndarray:
     """Speech, shape (samples,), as it might sound elsewhere; any scale, shape (15999,).
 
-    other: other speech, to be heard faintly behind it in some cases. without: "another voice" or "surroundings", to
-    leave one of the two as it was and find out what it is good for.
+    other: other speech, to be heard faintly behind it in some cases. without: "another voice", "surroundings" or
+    "narrow lines", to leave that as it was and find out what changing it is good for.
     """
     semitones, formants = rng.uniform(*RAISED), np.exp(rng.uniform(*np.log(FORMANT_SCALES)))
     if without == "another voice":
@@ -57,7 +57,7 @@ def augment(speech: np.ndarray, other: np.ndarray, rng: np.random.Generator, *, 
         signal = signal.clip(-limit, limit)
     if rng.random() < 0.1:
         signal = through_mu_law(signal)
-    if rng.random() < 0.3:
+    if rng.random() < 0.3 and without != "narrow lines":
         signal = narrowed(signal, end=rng.uniform(*LINE_ENDS))
     return np.pad(signal, padding) if in_silence else signal
 

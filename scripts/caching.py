@@ -1,7 +1,8 @@
 """One way to keep the result of a slow step: compute and save it, or load it and say so.
 
 A cached file carries the key of what it was made from (content, parameters, versions), and a digest of itself. It is
-used only while both are as they were. `RECOMPUTE=1` in the environment recomputes everything.
+used only while both are as they were. `RECOMPUTE=1` in the environment recomputes everything; with a time in seconds
+since 1970 instead of 1, which run_notebooks.py puts there, all that is older, so that a run computes nothing twice.
 
 Every file is written beside its final name and then renamed: whenever a program is killed, and however many write at
 once, a reader finds a whole file or none, an older one or a newer one. What a killed program leaves ends in .partial
@@ -15,7 +16,7 @@ import io
 import json
 import math
 import os
-import tempfile
+import secrets
 import time
 from collections.abc import Callable
 from contextlib import contextmanager
@@ -30,8 +31,10 @@ ABANDONED = 24 * 3_600  # seconds after which nobody is still writing a file
 BLOCK = 1 << 20  # bytes that are read at a time
 
 
-def recompute() -> bool:
-    return os.environ.get("RECOMPUTE") == "1"
+def recompute(path: Path) -> bool:
+    """Whether what is kept in a file that is there is to be computed again all the same."""
+    wanted = os.environ.get("RECOMPUTE", "")
+    return wanted == "1" or (wanted.isdecimal() and path.stat().st_mtime < int(wanted))
 
 
 @contextmanager
@@ -41,13 +44,10 @@ def replacing(path: Path):
     An OSError in the block, such as that of a full disk, is raised with the name of `path`.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, partial = tempfile.mkstemp(dir=path.parent, prefix=path.name + ".", suffix=".partial")
-    os.close(handle)
-    partial = Path(partial)
+    partial = path.with_name(f"{path.name}.{secrets.token_hex(6)}.partial")  # no two programs' names are the same
     try:
         with _naming(path):
             yield partial
-            partial.chmod(0o666 & ~_umask())
             os.replace(partial, path)
     finally:
         partial.unlink(missing_ok=True)
@@ -65,12 +65,6 @@ def _naming(path: Path):
 
 class _NamedError(OSError):
     """Already says which file it is of, which another file that is written at the same time must not change."""
-
-
-def _umask() -> int:
-    umask = os.umask(0)
-    os.umask(umask)
-    return umask
 
 
 def remove_abandoned(folder: Path) -> None:
@@ -149,7 +143,7 @@ def cached_json(path: Path, key: dict, compute: Callable[[], dict]) -> dict:
     """
     key = json.loads(json.dumps(key))
     remove_abandoned(path.parent)
-    if path.exists() and not recompute():
+    if path.exists() and not recompute(path):
         try:
             saved = json.loads(path.read_text(encoding="utf-8"))
             result = saved["result"]
@@ -169,7 +163,7 @@ def cached_array(path: Path, key: str, compute: Callable[[], np.ndarray]) -> np.
     """The array that `compute` returns, kept in `path` (.npy), with its key and its digest in a file beside it."""
     key_path = path.with_suffix(".key")
     remove_abandoned(path.parent)
-    if path.exists() and key_path.exists() and not recompute():
+    if path.exists() and key_path.exists() and not recompute(path):
         saved_key, _, of_content = key_path.read_text(encoding="utf-8", errors="replace").rpartition(" ")
         if saved_key == key:
             with path.open("rb") as file:

@@ -116,8 +116,7 @@ def _contradicted_labels(heard: pd.DataFrame) -> list[tuple]:
     deviations from the median of each voice's own label being taken together for both genders, because of one alone
     there may be few; and its side is told by the middle between the genders' medians.
     """
-    found = heard.groupby(["speaker", "gender"])["f0"].agg(["median", "count"]).reset_index()
-    found = found[found["count"] >= LEAST_PITCHED]
+    found = _voices(heard)
     voice, label = np.log2(found["median"]), found["gender"]
     centre = voice.groupby(label).median().reindex(GENDERS)
     if centre.isna().any():
@@ -132,6 +131,21 @@ def _contradicted_labels(heard: pd.DataFrame) -> list[tuple]:
         paths = heard.loc[(heard["speaker"] == row["speaker"]) & heard["f0"].notna(), "path"]
         rows.append(("gender label", row["speaker"], _some(paths), what))
     return rows
+
+
+def _voices(heard: pd.DataFrame) -> pd.DataFrame:
+    """speaker, gender, median and count of the F0s of those speakers of whom enough recordings have a pitch."""
+    found = heard.groupby(["speaker", "gender"])["f0"].agg(["median", "count"]).reset_index()
+    return found[found["count"] >= LEAST_PITCHED]
+
+
+def labels_checked(heard: pd.DataFrame) -> str:
+    """One line: of how many speakers the label was compared with the pitch; of none without voices of both genders."""
+    counts = _voices(heard)["gender"].value_counts().reindex(GENDERS, fill_value=0)
+    if counts.min() == 0:
+        lacking = " and ".join(gender for gender in GENDERS if not counts[gender])
+        return f"labels were compared with the pitch of no speaker: too few recordings of {lacking} speakers are here"
+    return f"labels were compared with the pitch of {counts.sum()} of {heard['speaker'].nunique()} speakers"
 
 
 def _some(paths: pd.Series) -> str:

@@ -44,7 +44,8 @@ def available_images(corpus: Corpus, table: pd.DataFrame) -> pd.DataFrame:
         raise CorpusError(f"{error.filename}: cannot be read ({error.strerror})") from None
     stamps = table["image"].map(stamps)
     if stamps.isna().all():
-        raise CorpusError(f"{corpus.images}: no MFC JPEGs in it; run notebook 02_generate_mfc first")
+        how = "notebook 02_generate_mfc" if corpus.view == "mfc" else f"scripts/generation.py --view {corpus.view}"
+        raise CorpusError(f"{corpus.images}: no JPEGs of view {corpus.view} in it; run {how} first")
     unreadable = table["path"].isin(_unreadable(corpus))
     lost = unreadable | stamps.isna() & table["path"].map(lambda path: (corpus.folder / path).exists())
     if lost.sum() > accepted_losses():
@@ -135,14 +136,15 @@ def make_dls(
 ) -> DataLoaders:
     """fastai DataLoaders over grey images: batches of float32 (batch, 1, height, width), normalised, and classes.
 
-    images: uint8 (images, height, width); genders, split: of each image. Classes are 0 female, 1 male.
+    images: uint8 (images, height, width), or (images, channels, height, width); genders, split: of each image. Classes
+    are 0 female, 1 male.
     stats: mean and standard deviation of the grey levels in 0…1, those of the training part by default.
     speakers, digits: number of each image's speaker, and its digit, shape (images,); batches then hold what is given,
     too, as their third and fourth part.
     """
     parts = [np.flatnonzero(split == part).tolist() for part in ("train", "valid")]
     mean, std = stats or grey_stats(images[parts[0]])
-    tensor, labels = torch.from_numpy(images)[:, None], genders.tolist()
+    tensor, labels = _with_channels(torch.from_numpy(images)), genders.tolist()
 
     def image(index: int):
         return TensorImageBW(tensor[index])
@@ -175,10 +177,15 @@ def make_dls(
 def to_batch(images: np.ndarray, normalisation: dict) -> torch.Tensor:
     """Images, uint8 (images, height, width), as a network takes them: float32 (images, 1, height, width), normalised.
 
+    Those of several channels, uint8 (images, channels, height, width), keep them.
     normalisation: mean and std of the grey levels in 0…1, as a model's card gives them.
     """
-    batch = torch.from_numpy(np.ascontiguousarray(images))[:, None].float() / 255
+    batch = _with_channels(torch.from_numpy(np.ascontiguousarray(images))).float() / 255
     return (batch - normalisation["mean"]) / normalisation["std"]
+
+
+def _with_channels(images: torch.Tensor) -> torch.Tensor:
+    return images if images.ndim == 4 else images[:, None]
 
 
 def grey_stats(images: np.ndarray) -> tuple[float, float]:

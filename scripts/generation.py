@@ -180,7 +180,7 @@ def _state_of(path: Path, key: str, made: dict[str, str] | None) -> str:
         return "current"  # by others, who gave it this name
     content = file_digest(path)
     if content in made:
-        return "current" if made[content] == key and not recompute() else "to be made"
+        return "current" if made[content] == key and not recompute(path) else "to be made"
     return "changed" if is_whole_jpeg(path) else "to be made"
 
 

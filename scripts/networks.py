@@ -60,16 +60,17 @@ def make_head(recipe: Recipe, n_out: int = len(GENDERS)) -> nn.Module:
     return nn.Sequential(AdaptiveConcatPool2d((height, 1)), nn.Flatten(), *layers)
 
 
-def small_network(image_size: tuple[int, int], n_out: int = len(GENDERS)) -> nn.Sequential:
-    """Four convolutions and a head that pools over time only: (n, 1, h, w) → (n, n_out).
+def small_network(image_size: tuple[int, int], n_out: int = len(GENDERS), *, n_in: int = 1) -> nn.Sequential:
+    """Four convolutions and a head that pools over time only: (n, n_in, h, w) → (n, n_out).
 
     For view `harmonic`, where the height is a frequency, and for speakers too few for ResNet-34's 21 million
     weights; it has a hundredth of them. As fastai's networks it has two parts, body and head.
     """
-    widths = (1, 16, 32, 64, 96)
+    widths = (n_in, 16, 32, 64, 96)
     layers = []
-    for n_in, width in zip(widths, widths[1:]):
-        layers += [nn.Conv2d(n_in, width, 3, padding=1, bias=False), nn.BatchNorm2d(width), nn.ReLU(), nn.MaxPool2d(2)]
+    for before, width in zip(widths, widths[1:]):
+        layers += [nn.Conv2d(before, width, 3, padding=1, bias=False), nn.BatchNorm2d(width)]
+        layers += [nn.ReLU(), nn.MaxPool2d(2)]
     height = image_size[0] // 2 ** (len(widths) - 1)
     head = [AdaptiveConcatPool2d((height, 1)), nn.Flatten(), nn.Dropout(0.3)]
     head += [nn.Linear(2 * height * widths[-1], 128), nn.ReLU(), nn.Dropout(0.3), nn.Linear(128, n_out)]
@@ -125,7 +126,7 @@ def load_weights(network: nn.Module, path: Path, card: dict) -> None:
 
 
 def predict(model: torch.nn.Module, images: np.ndarray, normalisation: dict, *, batch_size: int = 256) -> np.ndarray:
-    """p_female of each image, float64 of shape (images,). images: uint8 (images, height, width)."""
+    """p_female of each image, float64 of shape (images,). images: uint8, see to_batch."""
     device = next(model.parameters()).device
     model.eval()
     found = []

@@ -27,6 +27,7 @@ from nbclient.exceptions import CellExecutionError, DeadKernelError
 from nbconvert import HTMLExporter
 
 ROOT = Path(__file__).resolve().parents[1]
+OF_UNSEEN_SPEAKERS, LEAST_SPEAKERS = "05", 3  # the notebook that divides speakers into training, validation and test
 PROGRESS = re.compile(r"<progress[^>]*></progress>([^<]*)")  # fastprogress's bars: what stands beside them
 
 
@@ -83,8 +84,8 @@ def main() -> int:
     os.environ.setdefault("PYTHONWARNINGS", "ignore:`torch.jit.script` is deprecated:FutureWarning")
     # A thread that waits should not spin: training beside other programs would be several times slower.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    if options.recompute:
-        os.environ["RECOMPUTE"] = "1"
+    if options.recompute or os.environ.get("RECOMPUTE") == "1":
+        os.environ["RECOMPUTE"] = str(int(time.time()))  # what is older, so that no notebook repeats another's work
     if options.smoke:
         os.environ |= {"SMOKE": "1", "CORPUS": "demo"}
         os.environ.setdefault("WORKSPACE", tempfile.mkdtemp(prefix="gender_smoke_"))
@@ -93,16 +94,33 @@ def main() -> int:
 
     try:
         corpus = resolve_corpus()
+        genders = speakers_of_each_gender(corpus)
     except CorpusError as error:
         print(error, file=sys.stderr)
+        return 1
+    if len(genders) < 2:
+        print(f"{corpus.folder}: speakers of one gender only; there is nothing to tell apart", file=sys.stderr)
         return 1
     print(f"Corpus: {corpus.title}")
     started = time.perf_counter()
     for path in chosen:
+        if path.name.startswith(OF_UNSEEN_SPEAKERS) and min(genders.values()) < LEAST_SPEAKERS:
+            print(f"{path.name}: left out, it takes {LEAST_SPEAKERS} speakers of each gender")
+            continue
         if not run_notebook(path, corpus.results / "notebooks", in_place=options.in_place):
             return 1
     print(f"Done in {time.perf_counter() - started:.0f} s; to read: {corpus.results / 'notebooks'}")
     return 0
+
+
+def speakers_of_each_gender(corpus) -> dict[str, int]:
+    """Gender → number of speakers, by the corpus's metadata; by its maps where it has none."""
+    from corpus import METADATA, load_speakers
+    from generation import load_maps
+
+    if (corpus.folder / METADATA).is_file():
+        return load_speakers(corpus)["gender"].value_counts().to_dict()
+    return load_maps(corpus).groupby("gender")["speaker"].nunique().to_dict()
 
 
 def run_notebook(path: Path, output: Path, *, in_place: bool) -> bool:

@@ -70,7 +70,7 @@ def grouped_folds(speakers: pd.Series, genders: pd.Series, *, n_folds: int = 5, 
     Raises ValueError for fewer than three folds, or fewer speakers of a gender than folds.
     """
     if n_folds < 3:
-        raise ValueError("training, validation and test need at least three folds")
+        raise ValueError("training, validation and test need at least three folds, and as many speakers of each gender")
     gender = pd.Series(np.asarray(genders), index=np.asarray(speakers)).groupby(level=0).first().sort_index()
     if gender.value_counts().min() < n_folds:
         raise ValueError(f"{n_folds} folds need at least {n_folds} speakers of each gender")
@@ -84,5 +84,8 @@ def grouped_folds(speakers: pd.Series, genders: pd.Series, *, n_folds: int = 5, 
 
 
 def random_like(fold: pd.Series, *, seed: int = SEED) -> pd.Series:
-    """The fold's parts dealt out to images at random: parts of the same sizes, with every speaker in each of them."""
+    """The fold's parts dealt out to images at random: parts of the same sizes, speakers in whatever parts.
+
+    With many images of each speaker, as in AudioMNIST, all of them are in every part.
+    """
     return pd.Series(np.random.RandomState(seed).permutation(fold.to_numpy()), index=fold.index, name="part")

@@ -5,8 +5,8 @@
 
 View `harmonic` and small networks of five seeds, whose scores are averaged, on what lies beside the project of
 AudioMNIST's WAVs and a folder in LibriSpeech's layout (or $LIBRISPEECH). Writes results/shipped/gender.safetensors, the
-same as gender.onnx, and their card gender.json. With --synthetic-only, or where LibriSpeech is not there, synthetic
-voices train gender_synthetic.*. Resumes after Ctrl-C.
+same as gender.onnx, their card gender.json, and gender_recordings.csv, which names what it learned from. With
+--synthetic-only, or where LibriSpeech is not there, synthetic voices train gender_synthetic.*. Resumes after Ctrl-C.
 """
 
 import argparse
@@ -16,7 +16,7 @@ from dataclasses import replace
 
 import pandas as pd
 
-from caching import cached_array, digest
+from caching import cached_array, digest, write_atomically
 from calibration import calibrate, calibrated
 from config import RESULTS, smoke
 from corpus import Corpus, CorpusError
@@ -88,12 +88,17 @@ def train(
             for source, group in valid.groupby("source")
         },
     }
+    listed = recordings[["source", "speaker", "gender", "part", "stamp"]].assign(
+        recording=recordings["path"].map(lambda path: path.name)
+    )
+    write_atomically(FOLDER / f"{name}_recordings.csv", listed.to_csv(index=False, lineterminator="\n"))
     onnx = to_onnx(network, recipe.image_size)
     return save_network(network, card, FOLDER / f"{name}.safetensors", onnx=onnx)
 
 
 def _described(group: pd.DataFrame, source: str) -> dict:
-    """What the card says of the recordings of one source."""
+    """What the card says of the recordings of one source that a network was trained on."""
+    group = group[group["part"] == "train"]
     speakers = group.groupby("gender")["speaker"].nunique()
     return {"licence": LICENCES[source], "recordings": len(group)} | {
         f"{gender}_speakers": int(count) for gender, count in speakers.items()

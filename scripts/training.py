@@ -402,7 +402,7 @@ def train_model(
     batches = {"batch_size": recipe.batch_size, "max_shift": recipe.max_shift}
     dls = make_dls(images, table["gender"], split, **batches, stats=stats)
     key = digest(_stands_for(images, table, split), corpus.view, VERSION, asdict(recipe), *named_weights(recipe))
-    if path.exists() and not recompute():
+    if path.exists() and not recompute(path):
         card = read_card(path)
         from_scratch = os.environ.get("RESNET34_WEIGHTS") == "none"  # whatever it was that was trained before
         if card["key"] == key and not (from_scratch and card.get("imagenet_weights")):

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from torch import nn
 
 import dataset
 from caching import cached_json
@@ -37,7 +38,7 @@ LARGE, SHOWN = 4_000, (42_000, 10_000)
 DEMO_SHOWN, DEMO_FOLDS = 7_000, 1
 SMALL = {"architecture": "small", "image_size": (32, 112)}
 VARIANTS = {  # other ways to train on view mfc, to see how far its images go: name → (title, changes of the recipe)
-    "regularised": ("mixup, genders weighed alike", {"mixup": 0.4, "balanced": True}),
+    "regularised": ("mixup", {"mixup": 0.4, "balanced": True}),
     "small": ("a hundredth of the weights", SMALL),
     "small_mixup": ("a hundredth of the weights, mixup", SMALL | {"mixup": 0.4, "balanced": True}),
     "small_shifts": ("a hundredth of the weights, longer shifts", SMALL | {"max_shift": 0.4}),
@@ -46,23 +47,23 @@ VARIANTS = {  # other ways to train on view mfc, to see how far its images go: n
 }
 
 
-def n_folds() -> int:
-    """Into how many groups the speakers are divided; each gender needs at least as many speakers."""
-    return 3 if smoke() else 5
+def n_folds(speakers: pd.Series, genders: pd.Series) -> int:
+    """Into how many groups the speakers of these images are divided: five, or as many as there are of each gender."""
+    return min(3 if smoke() else 5, int(speakers.groupby(genders).nunique().min()))
 
 
 def divide(corpus: Corpus, table: pd.DataFrame, division: str) -> list[pd.Series]:
     """The folds of a division, each a part ('train', 'valid', 'test' or missing) for each of the table's images.
 
-    'grouped': five folds, all speakers tested once; 'random': one fold with the sizes of the first of these, speakers
-    in all parts; 'paper': the four folds of AudioMNIST's paper. Raises ValueError where the speakers are too few, or
-    are not those of the paper.
+    'grouped': five folds, all speakers tested once; 'random': one fold with the sizes of the first of these, dealt to
+    images; 'paper': the four folds of AudioMNIST's paper. Raises ValueError where the speakers are too few, or are not
+    those of the paper.
     """
     if division == "paper":
         if not corpus.is_audiomnist:
             raise ValueError(f"{corpus.title}: the folds of AudioMNIST's paper are of AudioMNIST's speakers only")
         return paper_folds(table["speaker"])
-    grouped = grouped_folds(table["speaker"], table["gender"], n_folds=n_folds())
+    grouped = grouped_folds(table["speaker"], table["gender"], n_folds=n_folds(table["speaker"], table["gender"]))
     if corpus.name == "demo":
         grouped = grouped[:DEMO_FOLDS]
     return grouped if division == "grouped" else [random_like(grouped[0])]
@@ -83,9 +84,7 @@ def fold_predictions(corpus: Corpus, division: str, *, variant: str = "", **chan
     corpus: seen through the view in question. changes: fields of the recipe, for a `variant` that the files are named
     after. The networks of all folds but the first are deleted once they have answered.
     """
-    table = available_images(corpus, load_maps(corpus))
-    folds = divide(corpus, table, division)
-    recipes = [fold_recipe(corpus, int((fold == "train").sum()), **changes) for fold in folds]
+    table, folds, recipes = _to_train(corpus, division, **changes)
     name = "_".join(filter(None, (corpus.view, division, variant)))
 
     def compute() -> dict:
@@ -98,13 +97,7 @@ def fold_predictions(corpus: Corpus, division: str, *, variant: str = "", **chan
             answers.append(np.round(p_female.astype(float), 6).tolist())
         return {"p_female": answers}
 
-    key = {
-        "folds": [fingerprint(table, fold) for fold in folds],
-        "recipes": [asdict(recipe) for recipe in recipes],
-        "versions": [VERSION, dataset.VERSION],  # of training and of decoding
-    }
-    if weights := named_weights(recipes[0]):
-        key["weights"] = weights
+    key = _key(table, folds, recipes)
     answers = cached_json(corpus.results / "unseen" / f"{name}.json", key, compute)["p_female"]
     for number in range(2, len(folds) + 1):  # only now, so that a run that is stopped need not train them again
         _forget(model_path(corpus, f"{name}_fold{number}"))
@@ -113,6 +106,41 @@ def fold_predictions(corpus: Corpus, division: str, *, variant: str = "", **chan
         for number, (fold, p_female) in enumerate(zip(folds, answers), start=1)
     ]
     return pd.concat(tested, ignore_index=True)
+
+
+def first_network(corpus: Corpus, division: str) -> tuple[nn.Module, dict]:
+    """The network of a division's first fold, and its card: the kept one, or trained again where there is none.
+
+    There is none where the answers of all folds came with the project.
+    """
+    table, folds, recipes = _to_train(corpus, division)
+    images = load_images(corpus, table, size=recipes[0].image_size)
+    name = f"{corpus.view}_{division}_fold1"
+    learn, card = train_model(corpus, images, table, folds[0], recipes[0], name=name)
+    return learn.model, card
+
+
+def first_network_key(corpus: Corpus, division: str) -> dict:
+    """What stands for the network that `first_network` returns, without it."""
+    table, folds, recipes = _to_train(corpus, division)
+    return _key(table, folds[:1], recipes[:1])
+
+
+def _to_train(corpus: Corpus, division: str, **changes) -> tuple[pd.DataFrame, list[pd.Series], list[Recipe]]:
+    """The images, and for each fold of the division the images' parts and the recipe."""
+    table = available_images(corpus, load_maps(corpus))
+    folds = divide(corpus, table, division)
+    return table, folds, [fold_recipe(corpus, int((fold == "train").sum()), **changes) for fold in folds]
+
+
+def _key(table: pd.DataFrame, folds: list[pd.Series], recipes: list[Recipe]) -> dict:
+    key = {
+        "folds": [fingerprint(table, fold) for fold in folds],
+        "recipes": [asdict(recipe) for recipe in recipes],
+        "versions": [VERSION, dataset.VERSION],  # of training and of decoding
+    }
+    weights = named_weights(recipes[0])
+    return key | ({"weights": weights} if weights else {})
 
 
 def _forget(model: Path) -> None:

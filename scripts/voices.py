@@ -86,20 +86,22 @@ def librispeech_recordings() -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["source", "speaker", "gender", "path"])
 
 
-def training_recordings(*, synthetic_only: bool = False) -> pd.DataFrame:
+def training_recordings(*, synthetic_only: bool = False, synthetic_too: bool = False) -> pd.DataFrame:
     """All training recordings: source, speaker ('<source> <key>'), gender, path, stamp (of the content), part.
 
     One in seven speakers of each source and gender is for validation and calibration; AudioMNIST's only train.
+    synthetic_too: synthetic voices beside those of people, in training only, to find out what they are good for.
     """
     readers = pd.DataFrame() if synthetic_only else librispeech_recordings()
-    # Synthetic voices beside real ones made the answers for real ones worse in trials: they only stand in for them.
     tables = [readers, audiomnist_recordings()] if len(readers) else [synthetic_recordings()]
+    if synthetic_too and len(readers):
+        tables.append(synthetic_recordings())
     table = pd.concat([table for table in tables if len(table)], ignore_index=True)
     generator = np.random.default_rng(SEED)
     table["part"] = "train"
     for (source, _), group in table.groupby(["source", "gender"]):
         speakers = generator.permutation(np.unique(group["speaker"]))
-        if source == "audiomnist":
+        if source == "audiomnist" or (source == "synthetic" and len(readers)):
             continue
         valid = group["speaker"].isin(speakers[: max(1, len(speakers) // 7)])
         table.loc[group.index[valid], "part"] = "valid"

@@ -52,6 +52,18 @@ def test_one_switch_recomputes(tmp_path, computed, monkeypatch):
     assert computed.times == 2
 
 
+def test_what_a_run_has_computed_itself_it_does_not_compute_again(tmp_path, computed, monkeypatch):
+    cached_json(tmp_path / "x.json", {}, computed)
+    started = int((tmp_path / "x.json").stat().st_mtime)
+    for since, times in ((started, 1), (started + 100, 2)):
+        monkeypatch.setenv("RECOMPUTE", str(since))
+        cached_json(tmp_path / "x.json", {}, computed)
+        assert computed.times == times
+    monkeypatch.setenv("RECOMPUTE", "never")
+    cached_json(tmp_path / "x.json", {}, computed)
+    assert computed.times == 2
+
+
 def test_writing_that_fails_leaves_what_was_there(tmp_path):
     path = tmp_path / "x"
     write_atomically(path, "old")

@@ -9,7 +9,7 @@ import soundfile
 from conftest import buzz
 
 from corpus import METADATA, load_recordings
-from corpus_checks import check_corpus, listen
+from corpus_checks import check_corpus, labels_checked, listen
 from generation import map_images, write_maps
 
 RATE = 16_000
@@ -134,6 +134,13 @@ def test_a_label_that_the_voice_contradicts_is_found_for_either_gender_and_no_ot
 def test_an_uncommon_voice_on_its_own_genders_side_is_left_in_peace(buzz_corpus):
     add_speakers(buzz_corpus, VOICES | {"30": ("male", 75), "31": ("female", 330)})
     assert report(buzz_corpus) == []
+
+
+def test_it_is_told_of_how_many_speakers_the_label_was_checked(buzz_corpus):
+    heard = listen(buzz_corpus, load_recordings(buzz_corpus))
+    assert labels_checked(heard) == "labels were compared with the pitch of 4 of 4 speakers"
+    told = labels_checked(heard[heard["gender"] == "male"])
+    assert told == "labels were compared with the pitch of no speaker: too few recordings of female speakers are here"
 
 
 def test_of_many_recordings_of_a_speaker_the_pitch_is_tracked_in_twenty(buzz_corpus):

@@ -105,8 +105,15 @@ def reference_image(coefficients):
 
 @pytest.mark.parametrize(
     "signal",
-    [voice_like(), voice_like(1, 47_998), voice_like(2, 14_073) / 100, np.zeros(30_000), np.full(20_000, 32_767.0)],
-    ids=["voice", "as long as can be", "short and quiet", "silence", "offset"],
+    [
+        voice_like(),
+        voice_like(1, 47_998),
+        voice_like(2, 14_073) / 100,
+        np.zeros(30_000),
+        np.full(20_000, 32_767.0),
+        np.concatenate([voice_like(3, 14_073), np.zeros(9_000), voice_like(4, 14_073)]),
+    ],
+    ids=["voice", "as long as can be", "short and quiet", "silence", "offset", "silence within"],
 )
 def test_coefficients_and_pixels_are_those_of_librosa_and_skimage(signal):
     padded = mfc.pre_emphasise(mfc.pad(signal, front=0))

@@ -1,5 +1,6 @@
 """The notebooks themselves: each runs on a tiny demo corpus, twice, and the committed ones are one clean run each."""
 
+import json
 import os
 import re
 import signal
@@ -12,6 +13,8 @@ import pytest
 
 import run_notebooks
 from config import ROOT
+from corpus import METADATA, load_recordings
+from generation import map_images, write_maps
 
 NOTEBOOKS = sorted((ROOT / "nbs").glob("[0-9][0-9]_*.ipynb"))
 
@@ -79,6 +82,43 @@ def test_ctrl_c_ends_the_run_in_one_line(smoke):
     _, told = running.communicate(timeout=60)
     assert running.returncode == 130
     assert "Stopped. The same command goes on from here" in told and "Traceback" not in told
+
+
+def test_a_corpus_of_few_speakers_goes_without_the_notebook_that_divides_them(buzz_corpus, monkeypatch, capsys):
+    ran = []
+    monkeypatch.setattr(run_notebooks, "run_notebook", lambda path, output, in_place: ran.append(path.name[:2]) or True)
+    monkeypatch.setenv("CORPUS", str(buzz_corpus.folder))
+    monkeypatch.setattr("sys.argv", ["run_notebooks.py"])
+    assert run_notebooks.main() == 0
+    assert ran == ["01", "02", "03", "04", "06"]
+    assert "05_unseen_speakers.ipynb: left out, it takes 3 speakers of each gender" in capsys.readouterr().out
+
+
+def test_a_corpus_of_one_gender_is_told_in_one_line(buzz_corpus, monkeypatch, capsys):
+    metadata = json.loads((buzz_corpus.folder / METADATA).read_text())
+    (buzz_corpus.folder / METADATA).write_text(json.dumps({key: {"gender": "male"} for key in metadata}))
+    monkeypatch.setenv("CORPUS", str(buzz_corpus.folder))
+    monkeypatch.setattr("sys.argv", ["run_notebooks.py"])
+    assert run_notebooks.main() == 1
+    told = capsys.readouterr().err
+    assert told.count("\n") == 1 and "speakers of one gender only" in told
+
+
+def test_without_metadata_the_maps_tell_who_speaks(buzz_corpus):
+    write_maps(buzz_corpus, map_images(load_recordings(buzz_corpus)))
+    (buzz_corpus.folder / METADATA).unlink()
+    assert run_notebooks.speakers_of_each_gender(buzz_corpus) == {"female": 2, "male": 2}
+
+
+def test_to_recompute_is_to_recompute_what_is_older_than_the_run(buzz_corpus, monkeypatch):
+    wanted = []
+    monkeypatch.setattr(run_notebooks, "run_notebook", lambda *_, **__: wanted.append(os.environ["RECOMPUTE"]) or True)
+    monkeypatch.setenv("CORPUS", str(buzz_corpus.folder))
+    monkeypatch.setenv("RECOMPUTE", "1")
+    monkeypatch.setattr("sys.argv", ["run_notebooks.py", "01", "03"])
+    before = int(time.time())
+    assert run_notebooks.main() == 0
+    assert len(set(wanted)) == 1 and before <= int(wanted[0]) <= time.time()
 
 
 def test_the_run_stops_at_a_failing_cell_and_shows_it(tmp_path, capsys):

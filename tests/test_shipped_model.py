@@ -112,6 +112,9 @@ def test_training_writes_a_model_that_loads_with_a_calibrated_card(librispeech, 
     assert classifier.card["calibration"] == card["calibration"] and classifier.card["corpus"] == "librispeech"
     assert classifier.card["validation"]["librispeech"]["speakers"] == 2
     assert classifier.card["seeds"] == [int(seed) for seed in classifier.card["history"]]
+    assert classifier.card["data"]["librispeech"]["recordings"] == 6, "those that it was trained on"
+    listed = pd.read_csv(tmp_path / "shipped" / "gender_recordings.csv")
+    assert listed["part"].value_counts().to_dict() == {"train": 6, "valid": 2} and listed["stamp"].is_unique
 
 
 def test_without_short_words_all_of_a_window_is_used(librispeech, monkeypatch):
@@ -133,6 +136,15 @@ def test_without_short_words_all_of_a_window_is_used(librispeech, monkeypatch):
     assert len(lengths) == copies * len(windows) and min(lengths) < min(windows)
 
 
+def test_synthetic_voices_beside_those_of_people_only_train(librispeech, tmp_path, monkeypatch):
+    monkeypatch.setenv("SMOKE", "1")
+    monkeypatch.setattr(voices, "RESULTS", tmp_path)
+    alone, both = voices.training_recordings(), voices.training_recordings(synthetic_too=True)
+    assert set(both.loc[both["source"] == "synthetic", "part"]) == {"train"}
+    people = both[both["source"] != "synthetic"].reset_index(drop=True)
+    assert people.equals(alone), "the others are divided as they are without them"
+
+
 def test_fewer_speakers_are_fewer_in_training_only_and_as_many_of_each_gender(librispeech):
     recordings = voices.training_recordings()
     half = ablate_shipped_model.fewer_speakers(recordings, 2 / 3)
@@ -152,6 +164,8 @@ def test_the_ablation_trains_and_tests_every_model_and_says_how_it_did(
     found = json.loads((tmp_path / "shipped" / "ablation.json").read_text())
     assert list(found["rows"]) == ["nothing", "surroundings"]
     assert all(row["speakers"] == 4 and row["training_speakers"] == 6 for row in found["rows"].values())
+    assert all(row["at_8_khz"]["images"] == 24 for row in found["rows"].values())
+    assert found["rows"]["nothing"]["difference"]["difference"] == 0
     assert "without surroundings: balanced accuracy" in capsys.readouterr().out
 
 
@@ -163,15 +177,59 @@ def test_refusals_count_as_wrong_where_others_answer_everything():
     assert found["balanced_accuracy_if_refused_is_wrong"] == 0.75
 
 
-def test_the_highest_auc_is_what_doubtful_labels_leave():
+def test_the_auc_of_doubtful_labels_counts_their_confusions_only():
     table = pd.DataFrame({"speaker": list("abcd"), "gender": ["female", "female", "male", "male"]})
     table["p_female"] = [0.9, 0.6, 0.8, 0.7]
-    assert assess_shipped_model.highest_auc(table, []) == 1
-    assert assess_shipped_model.highest_auc(table, ["c"]) == 0.75, "c lies above one of two women"
+    assert assess_shipped_model.auc_of_doubtful(table, []) == 1
+    assert assess_shipped_model.auc_of_doubtful(table, ["c"]) == 0.75, "c lies above one of two women"
+    assert np.isnan(assess_shipped_model.auc_of_doubtful(table[2:], ["c"])), "one gender only"
+
+
+def test_where_nothing_is_answered_it_says_so(buzz_corpus, monkeypatch, capsys):
+    for path in buzz_corpus.folder.glob("*/*.wav"):
+        soundfile.write(path, np.zeros(16_000), 16_000)
+    monkeypatch.setattr("sys.argv", ["assess_shipped_model.py", str(buzz_corpus.folder)])
+    assert assess_shipped_model.main() == 1
+    assert "no recording got an answer; the first: silence" in capsys.readouterr().err
+
+
+def test_readers_that_a_model_learned_from_are_not_asked_about(librispeech, tmp_path, monkeypatch):
+    assert set(assess_shipped_model.unheard_readers(SHIPPED_MODEL)["part"]) == {"valid"}
+    card = json.loads(SHIPPED_MODEL.with_suffix(".json").read_text())
+    del card["data"]["librispeech"]
+    (tmp_path / "other.json").write_text(json.dumps(card))
+    (tmp_path / "other.safetensors").write_bytes(SHIPPED_MODEL.read_bytes())
+    assert len(assess_shipped_model.unheard_readers(tmp_path / "other.safetensors")) == 8
+    monkeypatch.setattr(assess_shipped_model, "librispeech_recordings", pd.DataFrame)
+    with pytest.raises(CorpusError, match="no recordings in LibriSpeech's layout"):
+        assess_shipped_model.unheard_readers(SHIPPED_MODEL)
 
 
 def test_a_doubtful_speaker_who_is_not_there_is_wrong_usage(buzz_corpus, monkeypatch, capsys):
     monkeypatch.setattr("sys.argv", ["assess_shipped_model.py", str(buzz_corpus.folder), "--doubtful", "1"])
     with pytest.raises(SystemExit, match="2"):
         assess_shipped_model.main()
-    assert "has no speaker 1" in capsys.readouterr().err
+    assert "no recordings of a speaker 1" in capsys.readouterr().err
+
+
+def test_a_corpus_can_be_asked_about_as_if_recorded_at_another_rate(buzz_corpus, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(assess_shipped_model, "RESULTS", tmp_path)
+    heard = []
+    classify = assess_shipped_model.classify_recording
+
+    def listen(classifier, path):
+        heard.append((soundfile.info(path).samplerate, read_signal(path)))
+        return classify(classifier, path)
+
+    monkeypatch.setattr(assess_shipped_model, "classify_recording", listen)
+    monkeypatch.setattr("sys.argv", ["assess_shipped_model.py", str(buzz_corpus.folder), "--sample-rate", "8000"])
+    assert assess_shipped_model.main() == 0
+    assert {rate for rate, _ in heard} == {8_000} and len(heard) == 24
+    own = [read_signal(path) for path in sorted(buzz_corpus.folder.glob("*/*.wav"))]
+    assert all(len(signal) == pytest.approx(len(copy), abs=10) for (_, copy), signal in zip(heard, own))
+    found = json.loads((tmp_path / "shipped" / "gender_on_buzz_at_8000_hz.json").read_text())
+    assert found["sample_rate"] == 8_000
+    monkeypatch.setattr("sys.argv", ["assess_shipped_model.py", str(buzz_corpus.folder), "--sample-rate", "800"])
+    with pytest.raises(SystemExit, match="2"):
+        assess_shipped_model.main()
+    assert "should be 8000 to 48000 Hz" in capsys.readouterr().err

@@ -84,6 +84,29 @@ def test_predictions_come_from_every_fold_and_then_from_the_cache(small_corpus, 
     assert "From the cache" in capsys.readouterr().out
 
 
+def test_fewer_speakers_make_fewer_folds_and_too_few_none():
+    table = many_speakers()
+    genders = table.groupby("gender")["speaker"].unique()
+    few = table[table["speaker"].isin([*genders["female"][:3], *genders["male"]])]
+    assert len(divide(Corpus("some", None), few, "grouped")) == 3
+    fewer = table[table["speaker"].isin([*genders["female"][:2], *genders["male"]])]
+    with pytest.raises(ValueError, match="at least three folds, and as many speakers of each gender"):
+        divide(Corpus("some", None), fewer, "grouped")
+
+
+def test_the_first_network_is_trained_where_only_the_answers_are_there(small_corpus, capsys):
+    found = fold_predictions(small_corpus, "grouped")
+    key = unseen_speakers.first_network_key(small_corpus, "grouped")
+    kept, _ = unseen_speakers.first_network(small_corpus, "grouped")
+    assert "From the cache: mfc_grouped_fold1.safetensors" in capsys.readouterr().out
+    for path in (small_corpus.results / "models").glob("*"):
+        path.unlink()
+    pd.testing.assert_frame_equal(found, fold_predictions(small_corpus, "grouped"))
+    again, _ = unseen_speakers.first_network(small_corpus, "grouped")
+    assert all((one == other).all() for one, other in zip(kept.state_dict().values(), again.state_dict().values()))
+    assert unseen_speakers.first_network_key(small_corpus, "grouped") == key
+
+
 def predictions(accuracy: dict[str, float], n=50):
     """n images of each speaker, of which a share is told rightly; speakers F… are female."""
     rows = []
