@@ -35,6 +35,7 @@ from caching import cached_json, digest, write_json
 from config import SAMPLE_RATE, SEED, smoke
 from corpus import Corpus, CorpusError, load_recordings, resolve_corpus, with_stamps
 from dataset import grey_stats, make_dls
+from evaluation import scores
 from generation import map_images, plan_images
 from networks import predict, small_network
 from splits import grouped_folds
@@ -160,7 +161,7 @@ def compare(corpus: Corpus) -> dict[str, dict]:
     for name, seeds in answers.items():
         together = pooled(seeds)
         found[FORMS[name][0]] = describe(together) | {
-            "balanced_accuracy_of_seeds": [describe(seed)["scores"]["balanced_accuracy"] for seed in seeds],
+            "balanced_accuracy_of_seeds": [scores(seed)["balanced_accuracy"] for seed in seeds],
             "gain": paired_difference(together, pooled(answers[REFERENCE])),
         }
     return found

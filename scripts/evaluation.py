@@ -4,9 +4,11 @@ Predictions are a table with one row an image: gender (what is true), p_female (
 Female is the positive class, as in the study.
 """
 
+from collections.abc import Callable
+
 import numpy as np
 import pandas as pd
-from sklearn.metrics import confusion_matrix, roc_auc_score
+from sklearn.metrics import confusion_matrix
 
 from config import SEED
 from corpus import GENDERS
@@ -30,24 +32,36 @@ def scores(predictions: pd.DataFrame, weights: np.ndarray | None = None) -> dict
 
     weights: how often each row counts, once by default.
     """
-    weights = np.ones(len(predictions)) if weights is None else weights
+    return _scorer(predictions)(np.ones(len(predictions)) if weights is None else weights)
+
+
+def _scorer(predictions: pd.DataFrame) -> Callable[[np.ndarray], dict[str, float]]:
+    """From weights of the rows to their scores: a thousand times a second, where scikit-learn's take milliseconds."""
     true = (predictions["gender"] == "female").to_numpy()
     said = predicted_gender(predictions) == "female"
-    (tn, fp), (fn, tp) = confusion_matrix(true, said, labels=[False, True], sample_weight=weights)
+    case = 2 * true + said  # 0 true negatives, 1 false positives, 2 false negatives, 3 true positives
+    _, rank = np.unique(predictions["p_female"].to_numpy(), return_inverse=True)
+    of_bins = _calibration(predictions)
 
     def ratio(part, whole):
         return float(part / whole) if whole else np.nan
 
-    both = tp + fn > 0 and tn + fp > 0
-    return {
-        "error_rate": ratio(fp + fn, tn + fp + fn + tp),
-        "balanced_accuracy": (ratio(tp, tp + fn) + ratio(tn, tn + fp)) / 2,
-        "precision": ratio(tp, tp + fp),
-        "recall": ratio(tp, tp + fn),
-        "f1": ratio(2 * tp, 2 * tp + fp + fn),
-        "auc": float(roc_auc_score(true, predictions["p_female"], sample_weight=weights)) if both else np.nan,
-        "ece": expected_calibration_error(predictions, weights),
-    }
+    def scored(weights: np.ndarray) -> dict[str, float]:
+        tn, fp, fn, tp = np.bincount(case, weights, minlength=4)
+        female, male = (np.bincount(rank, weights * gender, minlength=rank.max() + 1) for gender in (true, ~true))
+        males_below = np.cumsum(male) - male / 2  # one that is ranked alike is half below
+        images, confidence, accuracy = of_bins(weights)
+        return {
+            "error_rate": ratio(fp + fn, tn + fp + fn + tp),
+            "balanced_accuracy": (ratio(tp, tp + fn) + ratio(tn, tn + fp)) / 2,
+            "precision": ratio(tp, tp + fp),
+            "recall": ratio(tp, tp + fn),
+            "f1": ratio(2 * tp, 2 * tp + fp + fn),
+            "auc": ratio(female @ males_below, (tp + fn) * (tn + fp)),
+            "ece": float(np.average(np.abs(confidence - accuracy), weights=images)),
+        }
+
+    return scored
 
 
 def bootstrap_over_speakers(
@@ -62,11 +76,11 @@ def bootstrap_over_speakers(
     speakers, speaker_of_row = np.unique(predictions["speaker"], return_inverse=True)
     genders = predictions.groupby("speaker")["gender"].first()[speakers].to_numpy()
     groups = [np.flatnonzero(genders == gender) for gender in GENDERS]
-    resampled = []
+    resampled, scored = [], _scorer(predictions)
     for _ in range(n_resamples):
         chosen = np.concatenate([generator.choice(group, len(group)) for group in groups if len(group)])
         times_drawn = np.bincount(chosen, minlength=len(speakers))
-        resampled.append(scores(predictions, times_drawn[speaker_of_row]))
+        resampled.append(scored(times_drawn[speaker_of_row]))
     quantiles = pd.DataFrame(resampled).quantile([0.025, 0.975])
     return {name: (float(low), float(high)) for name, (low, high) in quantiles.items()}
 
@@ -85,8 +99,7 @@ def expected_calibration_error(predictions: pd.DataFrame, weights: np.ndarray | 
 
     Source: Guo et al., On Calibration of Modern Neural Networks, ICML 2017.
     """
-    bins = reliability(predictions, weights)
-    return float(np.average((bins["confidence"] - bins["accuracy"]).abs(), weights=bins["images"]))
+    return scores(predictions, weights)["ece"]
 
 
 def reliability(predictions: pd.DataFrame, weights: np.ndarray | None = None) -> pd.DataFrame:
@@ -95,22 +108,26 @@ def reliability(predictions: pd.DataFrame, weights: np.ndarray | None = None) ->
     weights: how often each row counts, once by default. Bins without images are left out.
     """
     weights = np.ones(len(predictions)) if weights is None else weights
+    images, confidence, accuracy = _calibration(predictions)(weights)
+    return pd.DataFrame({"confidence": confidence, "accuracy": accuracy, "images": images})
+
+
+def _calibration(predictions: pd.DataFrame) -> Callable[[np.ndarray], tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """From weights of the rows to images, mean confidence and accuracy of each bin of confidence with images."""
     p_female = predictions["p_female"].to_numpy()
     confidence = np.maximum(p_female, 1 - p_female)
     correct = predicted_gender(predictions) == predictions["gender"].to_numpy()
     edges = np.linspace(0.5, 1, N_CALIBRATION_BINS + 1)
     bins = np.clip(np.digitize(confidence, edges) - 1, 0, N_CALIBRATION_BINS - 1)
-    images, of_confidence, of_correct = (
-        np.bincount(bins, weights * values, minlength=N_CALIBRATION_BINS) for values in (1, confidence, correct)
-    )
-    used = images > 0
-    return pd.DataFrame(
-        {
-            "confidence": of_confidence[used] / images[used],
-            "accuracy": of_correct[used] / images[used],
-            "images": images[used],
-        }
-    )
+
+    def of_bins(weights: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        images, of_confidence, of_correct = (
+            np.bincount(bins, weights * values, minlength=N_CALIBRATION_BINS) for values in (1, confidence, correct)
+        )
+        used = images > 0
+        return images[used], of_confidence[used] / images[used], of_correct[used] / images[used]
+
+    return of_bins
 
 
 def errors_by(predictions: pd.DataFrame, column: str) -> pd.DataFrame:

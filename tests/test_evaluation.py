@@ -44,6 +44,18 @@ def test_a_weight_of_two_counts_like_the_row_twice():
     assert evaluation.scores(predictions, weights) == pytest.approx(evaluation.scores(doubled))
 
 
+def test_weighted_scores_with_ties_agree_with_scikit_learn():
+    predictions = make_predictions(skill=0.5)
+    predictions["p_female"] = predictions["p_female"].round(1)  # many ranked alike
+    weights = np.random.default_rng(1).integers(0, 4, len(predictions))
+    true = (predictions["gender"] == "female").to_numpy()
+    said = predictions["p_female"].to_numpy() >= 0.5
+    got = evaluation.scores(predictions, weights)
+    assert got["auc"] == pytest.approx(metrics.roc_auc_score(true, predictions["p_female"], sample_weight=weights))
+    assert got["f1"] == pytest.approx(metrics.f1_score(true, said, sample_weight=weights))
+    assert got["balanced_accuracy"] == pytest.approx(metrics.balanced_accuracy_score(true, said, sample_weight=weights))
+
+
 def test_scores_of_one_gender_alone_say_what_is_undefined():
     predictions = make_predictions().query("gender == 'male'")
     got = evaluation.scores(predictions)
