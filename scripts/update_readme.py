@@ -234,12 +234,13 @@ def shipped_sentence() -> str:
         f"speakers the only men that it takes for women, its ROC AUC would be {assessed['auc_of_doubtful']:.3f}. With "
         f"refusals counted as wrong, the balanced accuracy is "
         f"{100 * assessed['all']['balanced_accuracy_if_refused_is_wrong']:.1f} %. Against a threshold on the median F0 "
-        f"that was fitted on other speakers of the same corpus it is {points(against_f0)}, paired by speaker. What was "
-        f"learned from looking at AudioMNIST_AZ is worth some points there: voices are raised in training, since people raise them to say "
-        f"single words, and without that a smaller version gets {100 * plain:.1f} instead of {100 * raised:.1f} %. It "
-        f"has a price: of English readers who speak as people read aloud, {100 * right['female']:.0f} % of the "
-        f"women's recordings and {100 * right['male']:.0f} % of the men's are told rightly, although it ranks them "
-        f"almost without error (ROC AUC {readers['recordings']['scores']['auc']:.3f})."
+        f"that was fitted on other speakers of the same corpus it is {points(against_f0)}, paired by speaker. What "
+        f"was learned from looking at AudioMNIST_AZ is worth some points there: voices are raised in training, since "
+        f"people raise them to say single words, and without that a smaller version gets {100 * plain:.1f} instead of "
+        f"{100 * raised:.1f} %. It has a price: of English readers who speak as people read aloud, "
+        f"{100 * right['female']:.0f} % of the women's recordings and {100 * right['male']:.0f} % of the men's are "
+        f"told rightly, although it ranks them almost without error "
+        f"(ROC AUC {readers['recordings']['scores']['auc']:.3f})."
     )
 
 
