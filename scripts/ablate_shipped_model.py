@@ -18,7 +18,7 @@ import pandas as pd
 
 import train_shipped_model
 import voices
-from assess_shipped_model import ask, figures, recordings_of
+from assess_shipped_model import ask, figures, unheard_recordings
 from caching import write_json
 from config import RESULTS, SEED
 from corpus import CorpusError, resolve_corpus
@@ -61,7 +61,7 @@ def main() -> int:
     rows, as_it_is = {}, None
     try:
         corpus = resolve_corpus(options.corpus)
-        asked = recordings_of(corpus)
+        asked = None
         for name, how in LEFT_OUT.items():
             recordings = voices.training_recordings(synthetic_too=how.get("synthetic_too", False))
             recordings = fewer_speakers(recordings, how["share"]) if "share" in how else recordings
@@ -75,6 +75,7 @@ def main() -> int:
                 without=how.get("without", ""),
             )
             model = train_shipped_model.FOLDER / f"{file}.safetensors"
+            asked = unheard_recordings(corpus, model) if asked is None else asked
             answers, narrow = (ask(model, asked, sample_rate=rate) for rate in (None, NARROW_RATE))
             as_it_is = answers if as_it_is is None else as_it_is
             both = answers["p_female"].notna() & as_it_is["p_female"].notna()

@@ -5,7 +5,7 @@
 
 Writes results/shipped/<model>_on_<corpus>.json (<corpus>_at_<HZ>_hz where a rate is given): scores by recording and by
 speaker, with intervals over speakers, and once more without the speakers whose label is doubtful. CORPUS may be
-'librispeech': the readers there that the model was not trained on. Nothing here trains or chooses anything.
+'librispeech'. Speakers that the model was trained on are left out. Nothing here trains or chooses anything.
 """
 
 import argparse
@@ -29,16 +29,48 @@ from corpus import Corpus, CorpusError, load_recordings, resolve_corpus
 from model_files import ModelError, read_card
 from training import versions
 from unseen_speakers import describe
-from voices import LIBRISPEECH, librispeech_recordings, training_recordings
+from voices import LIBRISPEECH, librispeech_recordings
 
 LEAST_RATE = 8_000  # Hz, of a telephone
 
 
-def recordings_of(corpus: Corpus) -> pd.DataFrame:
-    """Every recording of a corpus that is here: path, speaker, gender, …"""
+def unheard_recordings(corpus: Corpus, model: Path) -> pd.DataFrame:
+    """Every recording of a corpus that is here, but of speakers that the model learned from: path, speaker, gender, …
+
+    Raises CorpusError where none is left.
+    """
     table = load_recordings(corpus)
-    table = table[table["here"]].reset_index(drop=True)
+    table = table[table["here"] & ~table["speaker"].isin(heard_speakers(model, corpus.name))].reset_index(drop=True)
+    if table.empty:
+        raise CorpusError(f"{corpus.folder}: no recordings of speakers that {model.stem} was not trained on")
     return table.assign(path=[corpus.folder / path for path in table["path"]])
+
+
+def unheard_readers(model: Path) -> pd.DataFrame:
+    """LibriSpeech's recordings without those of the readers that a model learned from: columns as for `ask`.
+
+    Those that it was validated and calibrated on are left. Raises CorpusError where there are none.
+    """
+    readers = librispeech_recordings()
+    if not len(readers):
+        raise CorpusError(f"{LIBRISPEECH}: no recordings in LibriSpeech's layout")
+    readers = readers[~readers["speaker"].isin(heard_speakers(model, "librispeech"))].reset_index(drop=True)
+    if readers.empty:
+        raise CorpusError(f"{LIBRISPEECH}: no recordings of readers that {model.stem} was not trained on")
+    return readers
+
+
+def heard_speakers(model: Path, source: str) -> set[str]:
+    """The speakers of a source of training voices that a model learned from, as the list beside the model tells."""
+    if source not in read_card(model).get("data", {}):
+        return set()
+    path = model.with_name(f"{model.stem}_recordings.csv")
+    try:
+        listed = pd.read_csv(path, dtype=str)
+        speakers = listed.loc[(listed["source"] == source) & (listed["part"] == "train"), "speaker"]
+    except (OSError, ValueError, KeyError):
+        raise CorpusError(f"{path}: cannot be read; it tells which speakers the model was trained on") from None
+    return set(speakers.str.removeprefix(f"{source} "))
 
 
 def ask(model: Path, recordings: pd.DataFrame, *, sample_rate: int | None = None) -> pd.DataFrame:
@@ -57,21 +89,6 @@ def ask(model: Path, recordings: pd.DataFrame, *, sample_rate: int | None = None
         p_female=pd.array([answer.p_female for answer in answers], dtype=float),
         reason=[answer.reason for answer in answers],
     )
-
-
-def unheard_readers(model: Path) -> pd.DataFrame:
-    """LibriSpeech's recordings without those of the readers that a model learned from: columns as for `ask`.
-
-    Of a model that learned from some, those are left that it was validated and calibrated on. Raises CorpusError where
-    there are none.
-    """
-    readers = librispeech_recordings()
-    if not len(readers):
-        raise CorpusError(f"{LIBRISPEECH}: no recordings in LibriSpeech's layout")
-    if "librispeech" not in read_card(model).get("data", {}):
-        return readers
-    table = training_recordings()
-    return table[(table["source"] == "librispeech") & (table["part"] == "valid")].reset_index(drop=True)
 
 
 def _recorded_at(sample_rate: int, recording: Path, copy: Path) -> Path:
@@ -139,7 +156,7 @@ def main() -> int:
             name, title, recordings = "librispeech", "LibriSpeech's readers", unheard_readers(model)
         else:
             corpus = resolve_corpus(options.corpus)
-            name, title, recordings = corpus.name, corpus.title, recordings_of(corpus)
+            name, title, recordings = corpus.name, corpus.title, unheard_recordings(corpus, model)
         if unknown := sorted(set(options.doubtful) - set(recordings["speaker"])):
             parser.error(f"{title}: no recordings of a speaker {unknown[0]}")
         predictions = ask(model, recordings, sample_rate=options.sample_rate)

@@ -193,16 +193,31 @@ def test_where_nothing_is_answered_it_says_so(buzz_corpus, monkeypatch, capsys):
     assert "no recording got an answer; the first: silence" in capsys.readouterr().err
 
 
-def test_readers_that_a_model_learned_from_are_not_asked_about(librispeech, tmp_path, monkeypatch):
-    assert set(assess_shipped_model.unheard_readers(SHIPPED_MODEL)["part"]) == {"valid"}
-    card = json.loads(SHIPPED_MODEL.with_suffix(".json").read_text())
-    del card["data"]["librispeech"]
-    (tmp_path / "other.json").write_text(json.dumps(card))
-    (tmp_path / "other.safetensors").write_bytes(SHIPPED_MODEL.read_bytes())
-    assert len(assess_shipped_model.unheard_readers(tmp_path / "other.safetensors")) == 8
+def test_speakers_that_a_model_learned_from_are_not_asked_about(librispeech, buzz_corpus, tmp_path, monkeypatch):
+    model = tmp_path / "other.safetensors"
+    model.write_bytes(SHIPPED_MODEL.read_bytes())
+    card = json.loads(SHIPPED_MODEL.with_suffix(".json").read_text()) | {"data": {"librispeech": {}, "buzz": {}}}
+    model.with_suffix(".json").write_text(json.dumps(card))
+    with pytest.raises(CorpusError, match="other_recordings.csv: cannot be read"):
+        assess_shipped_model.unheard_readers(model)
+    rows = [f"librispeech,librispeech {number},{part}" for number, part in ((1, "train"), (2, "valid"), (3, "train"))]
+    listed = model.with_name("other_recordings.csv")
+    listed.write_text("\n".join(["source,speaker,part", *rows, "buzz,buzz 02,train"]))
+    assert set(assess_shipped_model.unheard_readers(model)["speaker"]) == set("245678")
+    assert set(assess_shipped_model.unheard_recordings(buzz_corpus, model)["speaker"]) == {"01", "03", "04"}
+    listed.write_text("\n".join(["source,speaker,part", *(f"buzz,buzz 0{number},train" for number in range(1, 5))]))
+    with pytest.raises(CorpusError, match="no recordings of speakers that other was not trained on"):
+        assess_shipped_model.unheard_recordings(buzz_corpus, model)
     monkeypatch.setattr(assess_shipped_model, "librispeech_recordings", pd.DataFrame)
     with pytest.raises(CorpusError, match="no recordings in LibriSpeech's layout"):
-        assess_shipped_model.unheard_readers(SHIPPED_MODEL)
+        assess_shipped_model.unheard_readers(model)
+
+
+def test_the_list_beside_the_shipped_model_agrees_with_its_card():
+    card = json.loads(SHIPPED_MODEL.with_suffix(".json").read_text())
+    heard = [assess_shipped_model.heard_speakers(SHIPPED_MODEL, source) for source in card["data"]]
+    assert sum(map(len, heard)) == card["speakers"]["train"]
+    assert not assess_shipped_model.heard_speakers(SHIPPED_MODEL, "audiomnist_az")
 
 
 def test_a_doubtful_speaker_who_is_not_there_is_wrong_usage(buzz_corpus, monkeypatch, capsys):
