@@ -58,10 +58,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("corpus", help="a folder in AudioMNIST's layout")
     options = parser.parse_args()
-    rows, as_it_is = {}, None
+    rows, asked, as_it_is = {}, None, None
     try:
         corpus = resolve_corpus(options.corpus)
-        asked = None
         for name, how in LEFT_OUT.items():
             recordings = voices.training_recordings(synthetic_too=how.get("synthetic_too", False))
             recordings = fewer_speakers(recordings, how["share"]) if "share" in how else recordings
@@ -75,7 +74,8 @@ def main() -> int:
                 without=how.get("without", ""),
             )
             model = train_shipped_model.FOLDER / f"{file}.safetensors"
-            asked = unheard_recordings(corpus, model) if asked is None else asked
+            if asked is None:  # of speakers that the model of all of them has not heard
+                asked = unheard_recordings(corpus, model)
             answers, narrow = (ask(model, asked, sample_rate=rate) for rate in (None, NARROW_RATE))
             as_it_is = answers if as_it_is is None else as_it_is
             both = answers["p_female"].notna() & as_it_is["p_female"].notna()

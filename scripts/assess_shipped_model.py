@@ -23,7 +23,7 @@ from tqdm.auto import tqdm
 from audio import AudioError, read_signal
 from caching import write_json
 from calibration import log_odds, probability
-from classification import classify_recording, default_model, load_classifier
+from classification import classify_recordings, default_model, load_classifier
 from config import RESULTS, SAMPLE_RATE
 from corpus import Corpus, CorpusError, load_recordings, resolve_corpus
 from model_files import ModelError, read_card
@@ -78,13 +78,13 @@ def ask(model: Path, recordings: pd.DataFrame, *, sample_rate: int | None = None
 
     sample_rate: of what the model gets to hear, in Hz, as if it had been recorded so; by default the recordings' own.
     """
-    classifier = load_classifier(model)
-    answers = []
+    paths = recordings["path"].tolist()
     with tempfile.TemporaryDirectory() as folder:
-        for path in tqdm(recordings["path"], "classifying", unit="recording", leave=False):
-            if sample_rate:
-                path = _recorded_at(sample_rate, path, Path(folder) / "recording.wav")
-            answers.append(classify_recording(classifier, path))
+        if sample_rate:
+            copies = [Path(folder) / f"{number}.wav" for number in range(len(paths))]
+            paths = [_recorded_at(sample_rate, path, copy) for path, copy in zip(paths, copies)]
+        answers = classify_recordings(load_classifier(model), paths)
+        answers = list(tqdm(answers, "classifying", total=len(paths), unit="recording", leave=False))
     return recordings[["speaker", "gender"]].assign(
         p_female=pd.array([answer.p_female for answer in answers], dtype=float),
         reason=[answer.reason for answer in answers],

@@ -383,6 +383,7 @@ def notebooks(corpus: Corpus, folder: Path) -> dict:
     seconds = in_turns(run, run, pairs=1)
     return {
         "what": "all notebooks on the demo corpus, first run and second run",
+        "corpus": "demo corpus (synthetic voices)",
         "n": len(runs[0]),
         "unit": "notebooks",
         "seconds": seconds,
@@ -505,8 +506,8 @@ def main() -> int:
                 found = STEPS[name](corpus, Path(folder))
             if "seconds" in found:
                 found["ratio"] = ratio(found["seconds"])
-            title = "demo corpus (synthetic voices)" if name == "notebooks" else corpus.title
-            measured[name] = found | {"corpus": title, "date": date.today().isoformat(), "machine": machine()}
+            about = {"corpus": corpus.title, "date": date.today().isoformat(), "machine": machine()}
+            measured[name] = about | found
             write_json(path, measured)
             print(told(found))
     except (CorpusError, ModelError, OSError) as error:

@@ -12,6 +12,7 @@ import os
 import sys
 from collections.abc import Callable
 from datetime import date
+from pathlib import Path
 
 import librosa
 import numpy as np
@@ -204,7 +205,7 @@ def _images(corpus: Corpus, table: pd.DataFrame, name: str) -> np.ndarray:
     return np.stack(list(tqdm(work, FORMS[name][0], total=len(table), unit="image", leave=False)))
 
 
-def _image_of(path, front: int, name: str) -> np.ndarray:
+def _image_of(path: Path, front: int, name: str) -> np.ndarray:
     return FORMS[name][1](read_signal(path), front=front)
 
 

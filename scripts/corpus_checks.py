@@ -29,20 +29,19 @@ NORMAL_MAD = 0.6745  # median absolute deviation of a normal distribution, in st
 SHOWN = 3  # recordings that a row of the report names
 
 
-def check_corpus(corpus: Corpus, recordings: pd.DataFrame) -> pd.DataFrame:
+def check_corpus(corpus: Corpus, heard: pd.DataFrame) -> pd.DataFrame:
     """Everything that looks wrong, one row each: check, speaker, recordings, what; empty where nothing does.
 
-    recordings: see corpus.load_recordings; those without a WAV are left out. The checks: recordings that are
+    heard: see `listen`. The checks: recordings that are
     'unreadable', 'silence', 'noise only', 'too short' or 'clipped' (see audio.why_not_speech), a 'duplicate' of another
     one, a speaker in both 'gender lists' (maps), and a 'gender label' that a speaker's pitch contradicts.
     """
-    heard = listen(corpus, recordings)
     rows = [*_bad_recordings(heard), *_duplicates(heard), *_both_genders(corpus, heard), *_contradicted_labels(heard)]
     return pd.DataFrame(rows, columns=["check", "speaker", "recordings", "what"])
 
 
 def listen(corpus: Corpus, recordings: pd.DataFrame) -> pd.DataFrame:
-    """The recordings that are here, with what their sound tells; cached.
+    """The recordings that are here, with what their sound tells; cached. recordings: see corpus.load_recordings.
 
     Added columns: content (stands for the signal without zeros around it; missing where nothing is left or it cannot
     be read), reason (why there is no speech to classify), f0 (median in Hz, where it was tracked and found).

@@ -94,17 +94,17 @@ def main() -> int:
 
     try:
         corpus = resolve_corpus()
-        genders = speakers_of_each_gender(corpus)
+        one_gender = has_one_gender(corpus)
     except CorpusError as error:
         print(error, file=sys.stderr)
         return 1
-    if len(genders) < 2:
+    if one_gender:
         print(f"{corpus.folder}: speakers of one gender only; there is nothing to tell apart", file=sys.stderr)
         return 1
     print(f"Corpus: {corpus.title}")
     started = time.perf_counter()
     for path in chosen:
-        if path.name.startswith(OF_UNSEEN_SPEAKERS) and min(genders.values()) < LEAST_SPEAKERS:
+        if path.name.startswith(OF_UNSEEN_SPEAKERS) and has_few_speakers(corpus):
             print(f"{path.name}: left out, it takes {LEAST_SPEAKERS} speakers of each gender")
             continue
         if not run_notebook(path, corpus.results / "notebooks", in_place=options.in_place):
@@ -113,14 +113,23 @@ def main() -> int:
     return 0
 
 
-def speakers_of_each_gender(corpus) -> dict[str, int]:
-    """Gender → number of speakers, by the corpus's metadata; by its maps where it has none."""
+def has_one_gender(corpus) -> bool:
+    """Whether the corpus's metadata, where it has any, tell of speakers of one gender only."""
     from corpus import METADATA, load_speakers
+
+    return (corpus.folder / METADATA).is_file() and load_speakers(corpus)["gender"].nunique() < 2
+
+
+def has_few_speakers(corpus) -> bool:
+    """Whether the maps hold too few speakers of a gender to divide them; False where there are no maps."""
+    from corpus import GENDERS, CorpusError
     from generation import load_maps
 
-    if (corpus.folder / METADATA).is_file():
-        return load_speakers(corpus)["gender"].value_counts().to_dict()
-    return load_maps(corpus).groupby("gender")["speaker"].nunique().to_dict()
+    try:
+        speakers = load_maps(corpus).groupby("gender")["speaker"].nunique()
+    except CorpusError:
+        return False  # the notebook says what is missing
+    return speakers.reindex(GENDERS, fill_value=0).min() < LEAST_SPEAKERS
 
 
 def run_notebook(path: Path, output: Path, *, in_place: bool) -> bool:

@@ -195,6 +195,7 @@ def ceiling_sentence() -> str:
 
 
 def points(gain: dict) -> str:
+    """A paired difference (see unseen_speakers.paired_difference) in points of balanced accuracy, with its interval."""
     low, high = gain["interval"]
     return f"{100 * gain['difference']:+.1f} points ({100 * low:+.1f} to {100 * high:+.1f})"
 

@@ -17,7 +17,7 @@ RATE = 16_000
 
 def report(corpus) -> list[tuple]:
     """(check, speaker, recordings) of each row."""
-    found = check_corpus(corpus, load_recordings(corpus))
+    found = check_corpus(corpus, listen(corpus, load_recordings(corpus)))
     assert list(found.columns) == ["check", "speaker", "recordings", "what"]
     assert all(row["what"] and "\n" not in row["what"] for _, row in found.iterrows())
     return list(found[["check", "speaker", "recordings"]].itertuples(index=False, name=None))

@@ -30,7 +30,15 @@ def test_the_cards_are_those_of_the_results():
         ("audiomnist/unseen_speakers.json", ("rows", "mfc", "cost_of_leakage", "unheard")),
         ("audiomnist/unseen_speakers.json", ("variants", "all of these together", "scores", "balanced_accuracy")),
         ("audiomnist_az/unseen_speakers.json", ("rows", "harmonic", "scores", "auc")),
+        ("audiomnist_az/unseen_speakers.json", ("rows", "harmonic", "gain_over_f0", "difference")),
+        ("audiomnist_az/unseen_speakers.json", ("shipped_against_f0", "difference")),
+        ("audiomnist_az/views.json", ("rows", "harmonic, the harmonics smoothed away", "gain", "difference")),
         ("shipped/gender_on_audiomnist_az.json", ("all", "recordings", "scores", "balanced_accuracy")),
+        ("shipped/gender_on_audiomnist_az.json", ("auc_of_doubtful",)),
+        ("shipped/gender_on_audiomnist_az_at_8000_hz.json", ("all", "recordings", "scores", "auc")),
+        ("shipped/gender_on_librispeech.json", ("all", "accuracy_of_gender", "female")),
+        ("shipped/gender_synthetic_on_librispeech.json", ("all", "recordings", "scores", "auc")),
+        ("shipped/ablation.json", ("rows", "raised voices", "scores", "balanced_accuracy")),
     ],
 )
 def test_other_results_would_make_it_stale(tmp_path, monkeypatch, name, path):

@@ -230,13 +230,13 @@ def test_a_doubtful_speaker_who_is_not_there_is_wrong_usage(buzz_corpus, monkeyp
 def test_a_corpus_can_be_asked_about_as_if_recorded_at_another_rate(buzz_corpus, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(assess_shipped_model, "RESULTS", tmp_path)
     heard = []
-    classify = assess_shipped_model.classify_recording
+    classify = assess_shipped_model.classify_recordings
 
-    def listen(classifier, path):
-        heard.append((soundfile.info(path).samplerate, read_signal(path)))
-        return classify(classifier, path)
+    def listen(classifier, paths):
+        heard.extend((soundfile.info(path).samplerate, read_signal(path)) for path in paths)
+        return classify(classifier, paths)
 
-    monkeypatch.setattr(assess_shipped_model, "classify_recording", listen)
+    monkeypatch.setattr(assess_shipped_model, "classify_recordings", listen)
     monkeypatch.setattr("sys.argv", ["assess_shipped_model.py", str(buzz_corpus.folder), "--sample-rate", "8000"])
     assert assess_shipped_model.main() == 0
     assert {rate for rate, _ in heard} == {8_000} and len(heard) == 24
