@@ -142,6 +142,7 @@ def to_onnx(network: nn.Module, image_size: tuple[int, int]) -> bytes:
     import onnx  # here, because only those who train the shipped model need it
 
     n_images = torch.export.Dim("n_images")
+    network = network.to(memory_format=torch.contiguous_format)  # training leaves another, which is another graph
     program = torch.onnx.export(
         network.eval(),
         (torch.zeros(2, 1, *image_size),),

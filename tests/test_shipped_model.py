@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import soundfile
+import torch
 from conftest import buzz
 
 import ablate_shipped_model
@@ -17,6 +18,7 @@ from audio import read_signal, speech_windows
 from classification import SHIPPED_MODEL, default_model, load_classifier
 from config import ROOT
 from corpus import CorpusError
+from networks import load_network, to_onnx
 
 SAMPLES = sorted((ROOT / "nbs" / "my_wavs").glob("synthetic_*.wav"))
 
@@ -115,6 +117,12 @@ def test_training_writes_a_model_that_loads_with_a_calibrated_card(librispeech, 
     assert classifier.card["data"]["librispeech"]["recordings"] == 6, "those that it was trained on"
     listed = pd.read_csv(tmp_path / "shipped" / "gender_recordings.csv")
     assert listed["part"].value_counts().to_dict() == {"train": 6, "valid": 2} and listed["stamp"].is_unique
+
+
+def test_the_onnx_graph_is_the_same_of_a_network_just_trained_and_of_one_from_its_file():
+    loaded, card = load_network(SHIPPED_MODEL)
+    trained = load_network(SHIPPED_MODEL)[0].to(memory_format=torch.channels_last)  # as fastai's ChannelsLast leaves it
+    assert to_onnx(trained, card["image_size"]) == to_onnx(loaded, card["image_size"])
 
 
 def test_without_short_words_all_of_a_window_is_used(librispeech, monkeypatch):
