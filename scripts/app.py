@@ -38,23 +38,23 @@ from matplotlib.figure import Figure
 from starlette.middleware import Middleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
-from audio import INT16_FULL_SCALE, AudioError, read_header, read_signal
-from caching import shown
-from classification import (
+from record_wav import MY_WAVS
+from speaker_gender.answering.classification import (
     Answer,
     Classifier,
-    ModelError,
     classify_signal,
     default_model,
     explain,
     load_classifier,
     window_images,
 )
-from config import SAMPLE_RATE
-from explanation import MOST_WINDOWS, answer_figure
-from figures import COLOURS
-from pitch import PITCH_HOP, PITCH_RATE, PITCH_WINDOW, PITCHES, pitch_track
-from record_wav import MY_WAVS
+from speaker_gender.answering.explanation import MOST_WINDOWS, answer_figure
+from speaker_gender.caching import shown
+from speaker_gender.config import SAMPLE_RATE
+from speaker_gender.judging.figures import COLOURS
+from speaker_gender.learning.model_files import ModelError
+from speaker_gender.sound.pitch import PITCH_HOP, PITCH_RATE, PITCH_WINDOW, PITCHES, pitch_track
+from speaker_gender.sound.reading import INT16_FULL_SCALE, AudioError, read_header, read_signal
 
 UPLOADS = Path(os.environ["GRADIO_TEMP_DIR"])
 atexit.register(shutil.rmtree, UPLOADS, ignore_errors=True)
@@ -467,7 +467,7 @@ def main(arguments: list[str] | None = None) -> int:
         page = build_page(load_classifier(default_model()))
         address = open_page(page, port=options.port, browser=not options.no_browser)
         print(f"{address} (Ctrl-C stops it)", flush=True)
-        import grad_cam  # noqa: F401, here, so that the first answer need not wait for torch
+        from speaker_gender.judging import grad_cam  # noqa: F401, here, so that the first answer need not wait for torch
 
         threading.Event().wait()
     except ModelError as error:

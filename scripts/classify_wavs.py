@@ -45,8 +45,8 @@ def main(arguments: list[str] | None = None) -> int:
 
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # its threads cost more than they gain in products this small
     # Imported late, so that wrong usage is answered at once.
-    from classification import classify_recordings, default_model, load_classifier
-    from model_files import ModelError
+    from speaker_gender.answering.classification import classify_recordings, default_model, load_classifier
+    from speaker_gender.learning.model_files import ModelError
 
     try:
         classifier = load_classifier(options.model or default_model())
@@ -58,7 +58,7 @@ def main(arguments: list[str] | None = None) -> int:
         answers.append(answer)
         print(json.dumps(asdict(answer)) if options.json else _table_row(answer), flush=True)
         if options.images and answer.gender:
-            from explanation import draw_answer  # here, because matplotlib and torch take seconds to import
+            from speaker_gender.answering.explanation import draw_answer
 
             try:
                 draw_answer(classifier, answer, options.images / f"{_file_name(path, files)}.png")
@@ -81,7 +81,7 @@ def _file_name(path: Path, files: list[Path]) -> str:
 
 
 def _table_row(answer) -> str:
-    from audio import printable
+    from speaker_gender.sound.reading import printable
 
     name = printable(answer.file)
     if answer.gender is None:

@@ -18,9 +18,9 @@ from pathlib import Path
 
 import numpy as np
 
-from audio import INT16_FULL_SCALE, speech_windows, why_not_speech
-from caching import replacing, shown
-from config import SAMPLE_RATE, WORKSPACE
+from speaker_gender.caching import replacing, shown
+from speaker_gender.config import SAMPLE_RATE, WORKSPACE
+from speaker_gender.sound.reading import INT16_FULL_SCALE, speech_windows, why_not_speech
 
 MY_WAVS = WORKSPACE / "nbs" / "my_wavs"
 

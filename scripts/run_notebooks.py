@@ -90,7 +90,7 @@ def main() -> int:
         os.environ |= {"SMOKE": "1", "CORPUS": "demo"}
         os.environ.setdefault("WORKSPACE", tempfile.mkdtemp(prefix="gender_smoke_"))
 
-    from corpus import CorpusError, resolve_corpus  # here, because the settings above decide what it finds
+    from speaker_gender.corpora.audiomnist import CorpusError, resolve_corpus
 
     try:
         corpus = resolve_corpus()
@@ -115,15 +115,16 @@ def main() -> int:
 
 def has_one_gender(corpus) -> bool:
     """Whether the corpus's metadata, where it has any, tell of speakers of one gender only."""
-    from corpus import METADATA, load_speakers
+    from speaker_gender.corpora.audiomnist import METADATA, load_speakers
 
     return (corpus.folder / METADATA).is_file() and load_speakers(corpus)["gender"].nunique() < 2
 
 
 def has_few_speakers(corpus) -> bool:
     """Whether the maps hold too few speakers of a gender to divide them; False where there are no maps."""
-    from corpus import GENDERS, CorpusError
-    from generation import load_maps
+    from speaker_gender.config import GENDERS
+    from speaker_gender.corpora.audiomnist import CorpusError
+    from speaker_gender.images.generation import load_maps
 
     try:
         speakers = load_maps(corpus).groupby("gender")["speaker"].nunique()
@@ -213,7 +214,7 @@ def save(notebook, path: Path) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    from caching import write_atomically
+    from speaker_gender.caching import write_atomically
 
     write_atomically(path, text)
 

@@ -11,8 +11,17 @@ import soundfile
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "scripts"))
 
-import config
-from corpus import METADATA, Corpus, corpus_name
+from speaker_gender import config
+from speaker_gender.corpora.audiomnist import METADATA, Corpus, corpus_name
+
+CARD = {  # of a model that says no more than it must
+    "key": "x",
+    "classes": ["female", "male"],
+    "view": "mfc",
+    "image_size": [32, 56],
+    "normalisation": {"mean": 0.16, "std": 0.25},
+    "recipe": {"image_size": [32, 56]},
+}
 
 
 def buzz(pitch: float, *, seconds: float, sample_rate: int, seed: int) -> np.ndarray:

@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-import caching
-from caching import cached_json, replacing, write_atomically, write_json
+from speaker_gender import caching
+from speaker_gender.caching import cached_json, replacing, write_atomically, write_json
 
 
 @pytest.fixture

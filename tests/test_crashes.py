@@ -19,13 +19,14 @@ import pandas as pd
 import pytest
 import torch
 
-import config
-import generation
-import training
-from caching import ABANDONED, cached_array, cached_json
-from corpus import load_recordings
-from generation import generate_images, open_jpeg
-from model_files import write_model
+from speaker_gender import config
+from speaker_gender.caching import ABANDONED, cached_array, cached_json
+from speaker_gender.corpora.audiomnist import load_recordings
+from speaker_gender.images import generation
+from speaker_gender.images.generation import generate_images, open_jpeg
+from speaker_gender.learning import training
+from speaker_gender.learning.model_files import write_model
+from studies import generate_images as program
 
 ROOT = Path(__file__).resolve().parents[1]
 KILLS = {"generation": 12, "caches": 20, "training": 5}
@@ -200,8 +201,8 @@ def train(corpus, name: str) -> None:
     """A tiny network on random images, four epochs."""
     import torch
 
-    from networks import Recipe
-    from training import train_model
+    from speaker_gender.learning.networks import Recipe
+    from speaker_gender.learning.training import train_model
 
     torch.set_num_threads(1)
     images = np.random.default_rng(0).integers(0, 256, (48, 32, 32), dtype=np.uint8)
@@ -263,9 +264,9 @@ def fill_up(folder: Path) -> None:
 
 def generate_where_there_is_no_room(corpus, folder, make_full) -> None:
     make_full(folder)
-    os.environ["CORPUS"], sys.argv = str(corpus.folder), ["generation.py"]
+    os.environ["CORPUS"], sys.argv = str(corpus.folder), ["generate_images.py"]
     with (folder.parent / "stderr").open("w") as file, redirect_stderr(file):
-        assert generation.main() == 1
+        assert program.main() == 1
 
 
 def write_where_there_is_no_room(folder, make_full) -> None:

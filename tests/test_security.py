@@ -8,16 +8,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from test_classification import CARD
+from conftest import CARD
 
-from caching import cached_array
-from classification import load_classifier
-from config import ROOT
-from corpus import CorpusError
-from generation import load_maps
-from model_files import ModelError, write_model
+from speaker_gender.answering.classification import load_classifier
+from speaker_gender.caching import cached_array
+from speaker_gender.config import ROOT
+from speaker_gender.corpora.audiomnist import CorpusError
+from speaker_gender.images.generation import load_maps
+from speaker_gender.learning.model_files import ModelError, write_model
 
-CODE = sorted([*(ROOT / "scripts").glob("*.py"), *(ROOT / "nbs").glob("*.ipynb")])
+CODE = sorted([*(ROOT / "scripts").glob("**/*.py"), *(ROOT / "nbs").glob("*.ipynb")])
 MODULES = {"pickle", "cPickle", "dill", "cloudpickle", "shelve", "marshal"}
 CALLS = {
     "eval", "exec", "os.system", "os.popen", "torch.load", "joblib.load", "pd.read_pickle", "pandas.read_pickle",

@@ -12,12 +12,12 @@ import soundfile
 from conftest import flip_bit
 from PIL import Image
 
-import generation
-from caching import cached_array, cached_json
-from config import ROOT
-from corpus import METADATA, CorpusError, load_recordings
-from dataset import available_images, load_images
-from generation import generate_images, load_maps
+from speaker_gender.caching import cached_array, cached_json
+from speaker_gender.config import ROOT
+from speaker_gender.corpora.audiomnist import METADATA, CorpusError, load_recordings
+from speaker_gender.images import generation
+from speaker_gender.images.generation import generate_images, load_maps
+from speaker_gender.learning.dataset import available_images, load_images
 
 SIZE = (12, 98)
 
@@ -71,7 +71,7 @@ def test_another_constant_makes_the_views_images_again_and_no_other_views(buzz_c
 
     def run(view: str) -> str:
         ran = subprocess.run(
-            [sys.executable, scripts / "generation.py", "--view", view],
+            [sys.executable, scripts / "studies" / "generate_images.py", "--view", view],
             env=os.environ | {"WORKSPACE": str(workspace), "CORPUS": str(buzz_corpus.folder)},
             capture_output=True,
             text=True,

@@ -1,0 +1,1 @@
+"""From a recording of anyone's to an answer, and its explanation."""

@@ -1,0 +1,34 @@
+"""Where things are, and the audio constants of the study.
+
+What is made from a corpus lies under `WORKSPACE`, the project's own folder unless the environment variable of that
+name says otherwise (the tests use it to leave the project alone). Notebook 06 reads and writes beside itself.
+"""
+
+import os
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+WORKSPACE = Path(os.environ.get("WORKSPACE", ROOT)).expanduser().resolve()
+
+MAPS = WORKSPACE / "maps"
+MFC_DATASET = WORKSPACE / "mfc_dataset"
+RESULTS = WORKSPACE / "results"
+PNGS = WORKSPACE / "pngs"
+
+AUDIOMNIST = ROOT.parent / "AudioMNIST" / "data"
+
+SAMPLE_RATE = 48_000  # Hz, of AudioMNIST and of everything derived from it
+RECORDING_SAMPLES = 47_998  # AudioMNIST's longest recording; the study pads all others to it
+
+GENDERS = ("female", "male")  # the classes of every model, in this order; female is the positive one
+
+SEED = 42
+
+# What a worker frees, glibc keeps for the next recording; to give it back and take it again, page by page, took half of
+# the worker's time. It holds for processes that are started after this.
+os.environ.setdefault("MALLOC_TOP_PAD_", str(64 * 2**20))
+
+
+def smoke() -> bool:
+    """True in the tests' quick run of the notebooks (`run_notebooks.py --smoke`): same steps, least work."""
+    return os.environ.get("SMOKE") == "1"

@@ -1,0 +1,294 @@
+"""Corpora in AudioMNIST's layout: which one runs, who speaks in it, and which recordings it holds.
+
+    <folder>/audioMNIST_meta.txt                          JSON: speaker → gender, age, accent, …
+    <folder>/<speaker>/<digit>_<speaker>_<repetition>.wav
+
+AudioMNIST: Becker et al., arXiv:1807.03418, github.com/soerenab/AudioMNIST (MIT licence).
+"""
+
+import difflib
+import json
+import os
+import re
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pandas as pd
+
+from speaker_gender import config
+from speaker_gender.caching import file_digest
+from speaker_gender.config import GENDERS
+from speaker_gender.corpora.demo import make_demo_corpus
+from speaker_gender.sound.reading import AudioError, printable, read_header
+
+METADATA = "audioMNIST_meta.txt"
+AUDIOMNIST_FEMALE = frozenset("12 26 28 36 43 47 52 56 57 58 59 60".split())
+AUDIOMNIST_SPEAKERS = tuple(f"{number:02}" for number in range(1, 61))
+AUDIOMNIST_REPETITIONS = 50
+NAMED = 10  # speakers at most, where some are missing
+PLAUSIBLE_AGES = (3, 110)  # years
+# A speaker's key is the name of a folder: nothing that leads elsewhere.
+RECORDING_NAME = re.compile(r"(?P<digit>\d)_(?P<speaker>[^./\\:][^/\\:]*)_(?P<repetition>\d+)\.wav", re.ASCII)
+
+
+class CorpusError(ValueError):
+    """A corpus that cannot be used; the message is one line that says which file and what to do."""
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """A folder in AudioMNIST's layout, seen through a view; its name is the key of everything made from it."""
+
+    name: str
+    folder: Path
+    view: str = "mfc"
+
+    def seen_as(self, view: str) -> "Corpus":
+        """The same corpus through another view: other images, from the same recordings and maps."""
+        return replace(self, view=view)
+
+    @property
+    def maps(self) -> Path:
+        return config.MAPS / self.name
+
+    @property
+    def images(self) -> Path:
+        folder = config.MFC_DATASET / self.name
+        return folder if self.view == "mfc" else folder / self.view
+
+    @property
+    def skipped(self) -> Path:
+        """Where it is told which recordings could not be read and have no image of others' either: {path: reason}."""
+        return self.images / "skipped.json"
+
+    @property
+    def results(self) -> Path:
+        return config.RESULTS / self.name
+
+    @property
+    def is_audiomnist(self) -> bool:
+        """True for AudioMNIST itself, of which all 30,000 recordings are known whether they are here or not."""
+        return self.name == "audiomnist"
+
+    @property
+    def title(self) -> str:
+        """What figures and tables call the corpus."""
+        return {
+            "audiomnist": "AudioMNIST",
+            "audiomnist_az": "AudioMNIST_AZ",
+            "demo": "demo corpus (synthetic voices)",
+        }.get(self.name, self.name)
+
+
+def corpus_name(folder: Path) -> str:
+    """'audiomnist' for …/AudioMNIST/data: the folder's own name, or its parent's where it is just called data."""
+    own = folder.name if folder.name != "data" else folder.parent.name
+    return re.sub(r"\W+", "_", own.lower(), flags=re.ASCII).strip("_") or "corpus"
+
+
+def resolve_corpus(choice: str | None = None) -> Corpus:
+    """The corpus that runs: `choice` or `$CORPUS` (a path, or 'demo'), else AudioMNIST beside the project, else demo.
+
+    A relative path counts from the project's root. The demo corpus is synthesised when it is not there yet.
+    Raises CorpusError where the folder is no corpus and nothing made from it is there either.
+    """
+    choice = choice or os.environ.get("CORPUS") or ("demo" if not config.AUDIOMNIST.is_dir() else config.AUDIOMNIST)
+    if choice == "demo":
+        folder = config.RESULTS / "demo" / "data"
+        size = {"n_speakers": 12, "n_repetitions": 1} if config.smoke() else {}
+        try:
+            return Corpus("demo", make_demo_corpus(folder, **size))
+        except (RuntimeError, OSError) as error:
+            raise CorpusError(f"{folder}: the demo corpus cannot be made ({error})") from None
+    try:
+        folder = (config.ROOT / Path(choice).expanduser()).resolve()
+    except RuntimeError:  # of somebody who has no account here
+        raise CorpusError(f"{choice}: there is no such home folder") from None
+    corpus = Corpus(corpus_name(folder), folder)
+    if corpus.name == "demo":
+        raise CorpusError(f"{folder}: the name 'demo' is taken by the embedded corpus; rename the folder")
+    if not (folder / METADATA).is_file() and not corpus.maps.is_dir():
+        raise CorpusError(f"{folder}: not a corpus in AudioMNIST's layout: there is no {METADATA} in it")
+    return corpus
+
+
+def load_speakers(corpus: Corpus) -> pd.DataFrame:
+    """One row a speaker, index = speaker key: gender, age, accent, native_speaker, origin, room, recorded.
+
+    The metadata is cleaned, not hidden: `age` is a number of years or missing, `accent` and `room` have one spelling
+    each, and what was published stands beside them in `age_published`, `accent_published` and `room_published`.
+    Only gender is required. Raises CorpusError for unreadable metadata or a speaker without gender.
+    """
+    path = corpus.folder / METADATA
+    try:
+        metadata = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise CorpusError(f"{path}: cannot be read ({error.strerror})") from None
+    except ValueError:
+        raise CorpusError(f"{path}: not valid JSON") from None
+    if not isinstance(metadata, dict) or not metadata or not all(isinstance(who, dict) for who in metadata.values()):
+        raise CorpusError(f"{path}: should map each speaker to gender, age, …")
+    for who in metadata.values():  # a room may be a number, and its name is text all the same
+        who |= {name: str(who[name]) for name in ("accent", "recordingroom") if who.get(name) is not None}
+    table = pd.DataFrame.from_dict(metadata, orient="index").sort_index()
+    table = table.rename(
+        columns={"native speaker": "native_speaker", "recordingroom": "room", "recordingdate": "recorded"}
+    )
+    table = table.reindex(columns=["gender", "age", "accent", "native_speaker", "origin", "room", "recorded"])
+    table.index.name = "speaker"
+    table["gender"] = table["gender"].map(lambda gender: str(gender).strip().lower())
+    for speaker, gender in table["gender"].items():
+        if gender not in GENDERS:
+            raise CorpusError(f"{path}: speaker {speaker} has no gender 'female' or 'male'")
+    table["age"] = table["age"].replace("unknown", None)
+    for column in ("age", "accent", "room"):
+        table[f"{column}_published"] = table[column]
+    age = pd.to_numeric(table["age"], errors="coerce")
+    table["age"] = age.where(age.between(*PLAUSIBLE_AGES)).round().astype("Int64")
+    table["accent"] = unify_spelling(table["accent"])
+    table["room"] = unify_spelling(table["room"])
+    return table
+
+
+def unify_spelling(names: pd.Series, *, similarity: float = 0.85) -> pd.Series:
+    """Names that differ in case, or by a slip of the pen, in their commonest spelling ('vr-romm' → 'vr-room').
+
+    `similarity` is difflib's ratio of the lower-case names from which the rarer one counts as a slip.
+    """
+    counts = names.dropna().value_counts()
+    spellings: dict[str, str] = {}
+    for name in counts.index:  # commonest first, so that a slip meets the right spelling
+        near = difflib.get_close_matches(name.lower(), [known.lower() for known in spellings], 1, similarity)
+        same = next((spellings[known] for known in spellings if near and known.lower() == near[0]), name)
+        spellings[name] = same
+    return names.map(spellings)
+
+
+def corrections(speakers: pd.DataFrame) -> pd.DataFrame:
+    """What `load_speakers` read differently from what was published: speaker, field, published, read_as."""
+    rows = []
+    for field in ("age", "accent", "room"):
+        for speaker, published, clean in zip(speakers.index, speakers[f"{field}_published"], speakers[field]):
+            if pd.isna(published):
+                continue
+            same = str(published) == (f"{clean:g}" if field == "age" and pd.notna(clean) else str(clean))
+            if not same:
+                rows.append((speaker, field, published, "missing" if pd.isna(clean) else clean))
+    return pd.DataFrame(rows, columns=["speaker", "field", "published", "read_as"])
+
+
+def load_recordings(corpus: Corpus) -> pd.DataFrame:
+    """One row a recording, in the order of its path as a string.
+
+    Columns: path ('59/5_59_22.wav'), speaker, gender, digit, repetition, here; and read from the WAV headers
+    samples, sample_rate (Hz), encoding and problem (why a file cannot be read), all missing where there is no WAV.
+    For AudioMNIST the table has all 30,000 rows, however many WAVs are there. Raises CorpusError for a WAV whose name
+    does not parse or whose speaker is not in the metadata.
+    """
+    genders = load_speakers(corpus)["gender"]
+    found = _list_wavs(corpus.folder)
+    if corpus.is_audiomnist:
+        _check_is_audiomnist(corpus, genders)
+        paths = [
+            f"{speaker}/{digit}_{speaker}_{repetition}.wav"
+            for speaker in AUDIOMNIST_SPEAKERS
+            for digit in range(10)
+            for repetition in range(AUDIOMNIST_REPETITIONS)
+        ]
+        unknown = sorted(set(found) - set(paths))
+        if unknown:
+            path = printable(corpus.folder / unknown[0])
+            raise CorpusError(f"{path}: not a recording of AudioMNIST; move it elsewhere")
+    else:
+        paths = found
+        if not paths:
+            raise CorpusError(f"{corpus.folder}: no <speaker>/<digit>_<speaker>_<repetition>.wav in it")
+    table = recordings_from_paths(sorted(paths), corpus.folder)
+    unlabelled = sorted(set(table["speaker"]) - set(genders.index))
+    if unlabelled:
+        raise CorpusError(f"{corpus.folder / METADATA}: speaker {unlabelled[0]} is missing, but has recordings")
+    table["gender"] = table["speaker"].map(genders)
+    table["here"] = table["path"].isin(found)
+    columns = ["samples", "sample_rate", "encoding", "problem"]
+    headers = [_header_of(os.path.join(corpus.folder, path)) for path in found]  # of 30,000, pathlib's / takes a third
+    headers = pd.DataFrame(headers, index=found, columns=columns)
+    return table.join(headers, on="path").astype({"samples": "Int64", "sample_rate": "Int64"})
+
+
+def with_stamps(corpus: Corpus, recordings: pd.DataFrame) -> pd.DataFrame:
+    """The recordings with a column `stamp` that stands for the content of each WAV; missing where it cannot be read.
+
+    Size and time of the last change would be quicker than reading everything, by threads, but they do not change with
+    everything that changes a file, and do with a copy.
+    """
+    with ThreadPoolExecutor(os.cpu_count()) as threads:
+        stamps = list(threads.map(_stamp, (corpus.folder / path for path in recordings["path"])))
+    return recordings.assign(stamp=stamps)
+
+
+def recordings_from_paths(paths: list[str], folder: Path) -> pd.DataFrame:
+    """Table of path, speaker, digit, repetition as the paths ('59/5_59_22.wav') tell them.
+
+    Raises CorpusError for a path that is not <speaker>/<digit>_<speaker>_<repetition>.wav.
+    """
+    rows = []
+    for path in paths:
+        speaker, _, name = path.partition("/")
+        match = RECORDING_NAME.fullmatch(name)
+        if not match or match["speaker"] != speaker or not path.isprintable():
+            expected = f"<digit>_{printable(speaker)}_<repetition>.wav"
+            raise CorpusError(f"{printable(folder / path)}: name is not {expected}; rename or remove it")
+        rows.append((path, speaker, int(match["digit"]), int(match["repetition"])))
+    return pd.DataFrame(rows, columns=["path", "speaker", "digit", "repetition"])
+
+
+def completeness(recordings: pd.DataFrame) -> str:
+    """One line: how many WAVs are here and which speakers' are missing."""
+    here, total = int(recordings["here"].sum()), len(recordings)
+    if here == total:
+        return f"All {total:,} WAVs are here."
+    by_speaker = recordings.groupby("speaker")["here"].agg(["sum", "size"])
+    absent = list(by_speaker.index[by_speaker["sum"] == 0])
+    partial = by_speaker[(by_speaker["sum"] > 0) & (by_speaker["sum"] < by_speaker["size"])]
+    missing = []
+    for part, names in (("all", absent), ("part", list(partial.index))):
+        if names:
+            more = " …" if len(names) > NAMED else ""
+            missing.append(f"{part} of {len(names)} speakers ({' '.join(names[:NAMED])}{more})")
+    return f"{here:,} of {total:,} WAVs are here; missing: {' and '.join(missing)}."
+
+
+def _check_is_audiomnist(corpus: Corpus, genders: pd.Series) -> None:
+    if tuple(genders.index) != AUDIOMNIST_SPEAKERS or set(genders[genders == "female"].index) != AUDIOMNIST_FEMALE:
+        raise CorpusError(f"{corpus.folder / METADATA}: these are not AudioMNIST's 60 speakers; rename the folder")
+
+
+def _list_wavs(folder: Path) -> list[str]:
+    """Path relative to the corpus of every WAV of every speaker's folder, sorted."""
+    wavs = []
+    try:
+        for speaker in (entry for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith(".")):
+            with os.scandir(speaker) as entries:
+                wavs += [
+                    f"{speaker.name}/{entry.name}"
+                    for entry in entries
+                    if entry.name.lower().endswith(".wav") and not entry.name.startswith(".")
+                ]
+    except OSError as error:
+        raise CorpusError(f"{printable(error.filename)}: cannot be read ({error.strerror})") from None
+    return sorted(wavs)
+
+
+def _header_of(path: str) -> tuple:
+    try:
+        return *read_header(path), None
+    except AudioError as error:
+        return None, None, None, error.problem
+
+
+def _stamp(path: Path) -> str | None:
+    try:
+        return file_digest(path) if path.is_file() else None  # a pipe would wait for ever
+    except OSError:
+        return None  # read_header says why

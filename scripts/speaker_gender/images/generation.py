@@ -1,0 +1,255 @@
+"""From a corpus's recordings to its JPEGs in a view, with the maps that say which image came from which recording.
+
+Resumable: an image that is there and was made from the same recording, padding, parameters and versions is kept, and
+so is an image that this module did not make (the study's published ones, copied into place).
+
+What was made is told in a journal among the images: lines of [image, key of what it was made from, digest of it],
+each written before its image. So, whenever a run is killed, an image that the journal does not know is not ours.
+"""
+
+import importlib.metadata
+import json
+import os
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from joblib import Parallel, delayed
+from PIL import Image
+from tqdm.auto import tqdm
+
+from speaker_gender.caching import (
+    append,
+    content_digest,
+    digest,
+    file_digest,
+    recompute,
+    remove_abandoned,
+    write_atomically,
+    write_json,
+)
+from speaker_gender.config import GENDERS, SAMPLE_RATE
+from speaker_gender.corpora.audiomnist import Corpus, CorpusError, recordings_from_paths, with_stamps
+from speaker_gender.images import mfc
+from speaker_gender.images.views import VIEWS, encode_jpeg
+from speaker_gender.sound.reading import VERSION, AudioError, read_signal
+
+ORDER_SEED = 25  # the study's: shuffles the male recordings, then the female ones
+PADDING_SEEDS = {"male": 1, "female": 2}  # the study's
+BATCH = 16  # images a worker makes and writes before it reports back
+JOURNAL = "made.jsonl"
+PACKAGES = ("librosa", "numpy", "pillow", "scikit-image", "scipy", "soundfile", "soxr")  # that images depend on
+
+
+def map_images(recordings: pd.DataFrame) -> dict[str, dict[str, str]]:
+    """Gender → {image's name: recording's path}, in the study's order: 'male_0.jpg' is the first of the males.
+
+    recordings: columns path and gender. Each gender's sorted paths are shuffled with numpy's legacy generator.
+    """
+    generator = np.random.RandomState(ORDER_SEED)
+    maps = {}
+    for gender in ("male", "female"):
+        paths = sorted(recordings.loc[recordings["gender"] == gender, "path"])
+        generator.shuffle(paths)
+        maps[gender] = {f"{gender}_{index}.jpg": path for index, path in enumerate(paths)}
+    return maps
+
+
+def write_maps(corpus: Corpus, maps: dict[str, dict[str, str]]) -> None:
+    for gender, images in maps.items():
+        write_json(corpus.maps / f"{gender}.json", images)
+
+
+def load_maps(corpus: Corpus) -> pd.DataFrame:
+    """Table of a corpus's images, from its maps: image, gender, path, speaker, digit, repetition.
+
+    Needs neither WAVs nor metadata. Raises CorpusError where a map is missing or is not {image: recording}.
+    """
+    tables = []
+    for gender in GENDERS:
+        path = corpus.maps / f"{gender}.json"
+        try:
+            images = json.loads(path.read_text(encoding="utf-8"))
+            names, paths = list(images), list(images.values())
+            if names != [f"{gender}_{index}.jpg" for index in range(len(names))]:
+                raise ValueError
+            table = recordings_from_paths(paths, corpus.folder)
+        except FileNotFoundError:
+            raise CorpusError(f"{path}: not there; run notebook 02_generate_mfc first") from None
+        except (ValueError, AttributeError, TypeError):
+            raise CorpusError(f"{path}: is not a map of images to recordings; delete it and run notebook 02") from None
+        tables.append(table.assign(image=names, gender=gender))
+    return pd.concat(tables, ignore_index=True)
+
+
+def plan_images(maps: dict[str, dict[str, str]], recordings: pd.DataFrame, view: str = "mfc") -> pd.DataFrame:
+    """What is to be made: one row an image whose WAV is here, with image, path, front (samples) and key.
+
+    recordings: see corpus.load_recordings and corpus.with_stamps.
+    The padding of an image depends on the lengths of all recordings before it in its gender's map. Where recordings
+    are missing it is drawn over those that are here, so only a complete clone gives the study's own images.
+    """
+    by_path = recordings.set_index("path")
+    n_samples, rates, stamps = (by_path[column].to_dict() for column in ("samples", "sample_rate", "stamp"))
+    made_by = [VIEWS[view].parameters, VIEWS[view].jpeg_quality, VERSION, *map(importlib.metadata.version, PACKAGES)]
+    rows = []
+    for gender, images in maps.items():
+        usable = {image: path for image, path in images.items() if pd.notna(n_samples[path])}
+        lengths = [round(n_samples[path] * SAMPLE_RATE / rates[path]) for path in usable.values()]
+        fronts = mfc.draw_front_padding(lengths, seed=PADDING_SEEDS[gender])
+        for (image, path), front in zip(usable.items(), fronts):
+            rows.append((image, path, front, digest(path, stamps[path], front, made_by)))
+    return pd.DataFrame(rows, columns=["image", "path", "front", "key"])
+
+
+def generate_images(corpus: Corpus, recordings: pd.DataFrame, *, n_jobs: int | None = None) -> dict:
+    """Writes the corpus's maps and every JPEG of its view that is missing, out of date or torn, in parallel.
+
+    Returns counts of images `made` and `kept`, `missing` (neither WAV nor image there), and `skipped`: path → reason
+    of every recording that could not be read. Images that were changed by others after they were made are kept, and
+    said. Raises OSError where an image cannot be written.
+    """
+    maps = map_images(recordings)
+    _forget_renumbered(corpus, maps)
+    write_maps(corpus, maps)
+    plan = plan_images(maps, with_stamps(corpus, recordings), corpus.view)
+    corpus.images.mkdir(parents=True, exist_ok=True)
+    remove_abandoned(corpus.images)
+    journal = _read_journal(corpus)
+    states = pd.Series(
+        [_state_of(corpus.images / image, key, journal.get(image)) for image, key in zip(plan["image"], plan["key"])],
+        index=plan.index,
+    )
+    changed = plan.loc[states == "changed", "image"].tolist()
+    if changed:
+        names = ", ".join(changed[:3]) + (", …" if len(changed) > 3 else "")
+        print(f"{len(changed)} images are not as they were made here, and are kept; delete them if in doubt: {names}")
+    todo = plan[states == "to be made"]
+    unreadable = recordings[recordings["problem"].notna()]
+    skipped = dict(zip(unreadable["path"], unreadable["problem"]))
+    skipped |= _make_images(corpus, todo, n_jobs or os.cpu_count())
+    image_of = {path: image for images in maps.values() for image, path in images.items()}
+    by_others = {image for image in os.listdir(corpus.images) if image not in journal}
+    lost = {path: reason for path, reason in skipped.items() if image_of[path] not in by_others}
+    if lost:
+        write_json(corpus.skipped, lost)
+    else:
+        corpus.skipped.unlink(missing_ok=True)
+    made = int((~todo["path"].isin(skipped)).sum())
+    n_present = sum((corpus.images / image).exists() for images in maps.values() for image in images)
+    return {
+        "made": made,
+        "kept": n_present - made,
+        "missing": len(recordings) - n_present,
+        "skipped": skipped,
+    }
+
+
+def _forget_renumbered(corpus: Corpus, maps: dict[str, dict[str, str]]) -> None:
+    """Removes the images of all views that were made here and whose names stand for other recordings in new maps.
+
+    A recording that comes or goes renumbers others of its gender. Their images of another view, or of this one where
+    the run is stopped, would be taken for those of other recordings.
+    """
+    try:
+        old = load_maps(corpus).set_index("image")["path"].to_dict()
+    except CorpusError:
+        old = {}
+    new = {image: path for images in maps.values() for image, path in images.items()}
+    for seen in map(corpus.seen_as, VIEWS):
+        for image in _read_journal(seen):
+            if image not in old or old[image] != new.get(image):
+                (seen.images / image).unlink(missing_ok=True)
+
+
+def _state_of(path: Path, key: str, made: dict[str, str] | None) -> str:
+    """'to be made', or what is left alone: 'current', or 'changed' by others after it was made.
+
+    made: digest of each content that this module has given the image → key of what it was made from; None: none.
+    """
+    if not path.exists():
+        return "to be made"
+    if made is None:
+        return "current"  # by others, who gave it this name
+    content = file_digest(path)
+    if content in made:
+        return "current" if made[content] == key and not recompute(path) else "to be made"
+    return "changed" if is_whole_jpeg(path) else "to be made"
+
+
+def is_whole_jpeg(path: Path) -> bool:
+    try:
+        open_jpeg(path)
+    except CorpusError:
+        return False
+    return True
+
+
+def open_jpeg(path: Path) -> Image.Image:
+    """The grey levels of a JPEG, decoded. Raises CorpusError for anything else."""
+    try:
+        with Image.open(path, formats=["JPEG"]) as image:
+            return image.convert("L")
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
+        raise CorpusError(f"{path}: not a whole JPEG; delete it and run notebook 02_generate_mfc again") from None
+
+
+def _make_images(corpus: Corpus, todo: pd.DataFrame, n_jobs: int) -> dict[str, str]:
+    jobs = list(zip(todo["path"], todo["image"], todo["front"], todo["key"]))
+    batches = [jobs[start : start + BATCH] for start in range(0, len(jobs), BATCH)]
+    skipped = {}
+    work = Parallel(n_jobs=min(n_jobs, max(len(batches), 1)), return_as="generator_unordered")(
+        delayed(_make_batch)(corpus.view, corpus.folder, corpus.images, batch) for batch in batches
+    )
+    try:
+        with tqdm(
+            total=len(jobs), desc=f"JPEGs, view {corpus.view}", unit="image", leave=False, disable=not jobs
+        ) as progress:
+            for n_made, batch_skipped in work:
+                skipped |= batch_skipped
+                progress.update(n_made + len(batch_skipped))
+    finally:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # joblib's of the work that is dropped where an image cannot be written
+            work.close()
+    return skipped
+
+
+def _make_batch(
+    view_name: str, recordings: Path, images: Path, batch: list[tuple[str, str, int, str]]
+) -> tuple[int, dict[str, str]]:
+    """Writes the images of some recordings; how many, and path → reason of the recordings that could not be read."""
+    view, jpegs, skipped = VIEWS[view_name], {}, {}
+    for path, image, front, _ in batch:
+        try:
+            signal = read_signal(recordings / path)
+        except AudioError as error:
+            skipped[path] = error.problem
+            continue
+        jpegs[image] = encode_jpeg(view.image(signal, front=front), quality=view.jpeg_quality)
+    _write_images(images, jpegs, {image: key for _, image, _, key in batch})
+    return len(jpegs), skipped
+
+
+def _write_images(folder: Path, jpegs: dict[str, bytes], keys: dict[str, str]) -> None:
+    """First the journal's lines, then the images; one that comes out as it was is not touched, and keeps its time."""
+    lines = [json.dumps([image, keys[image], content_digest(jpeg)]) for image, jpeg in jpegs.items()]
+    append(folder / JOURNAL, "\n" + "\n".join(lines) + "\n")  # the first one ends a line torn by a kill
+    for image, jpeg in jpegs.items():
+        path = folder / image
+        if not path.exists() or path.read_bytes() != jpeg:
+            write_atomically(path, jpeg)
+
+
+def _read_journal(corpus: Corpus) -> dict[str, dict[str, str]]:
+    """Image → digest of each content that it was given → key of what that was made from (last)."""
+    made = {}
+    path = corpus.images / JOURNAL
+    for line in path.read_bytes().splitlines() if path.exists() else []:
+        try:
+            image, key, content = json.loads(line)
+            made.setdefault(image, {})[content] = key
+        except (ValueError, TypeError):  # empty, or torn
+            continue
+    return made

@@ -1,0 +1,46 @@
+"""The ways of turning a recording into an image, by name; everything after this module is the same for all of them."""
+
+import io
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image
+
+from speaker_gender.images import harmonic, mfc
+
+
+@dataclass(frozen=True)
+class View:
+    """How a recording becomes an image, and at what size a network is shown it.
+
+    image: (signal on the int16 scale at 48 kHz, shape (samples,); front=zeros before it) → uint8 (height, width[, 3]).
+    parameters: everything that the image depends on, for cache keys. fold_size: rows and columns in unseen_speakers.
+    """
+
+    image: Callable[..., np.ndarray]
+    parameters: dict
+    jpeg_quality: int
+    fold_size: tuple[int, int]
+
+
+VIEWS = {
+    # Pillow's default quality, as in the study; its 224 × 224 pixels are 12 × 98 numbers, enlarged.
+    "mfc": View(mfc.mfc_image, mfc.PARAMETERS, jpeg_quality=75, fold_size=(mfc.N_MFCC, mfc.N_FRAMES)),
+    "harmonic": View(
+        harmonic.harmonic_image, harmonic.PARAMETERS, jpeg_quality=95, fold_size=(harmonic.N_BANDS, harmonic.N_FRAMES)
+    ),
+}
+
+
+def encode_jpeg(image: np.ndarray, *, quality: int) -> bytes:
+    """The image, uint8 of shape (height, width) or (height, width, 3), as the bytes of a JPEG by Pillow."""
+    buffer = io.BytesIO()
+    Image.fromarray(image).save(buffer, format="JPEG", quality=quality)
+    return buffer.getvalue()
+
+
+def shrink(image: Image.Image, size: tuple[int, int]) -> np.ndarray:
+    """A grey image as uint8 of shape size = (height, width): triangle-filtered, so that no pixel is left out."""
+    height, width = size
+    return np.asarray(image.resize((width, height), Image.Resampling.BILINEAR))

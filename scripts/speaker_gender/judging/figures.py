@@ -1,0 +1,85 @@
+"""One look for all figures: colours that colour-blind readers can tell apart, and where figures are kept."""
+
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from speaker_gender import config
+from speaker_gender.config import GENDERS, SAMPLE_RATE
+from speaker_gender.corpora.audiomnist import Corpus
+from speaker_gender.images import harmonic
+from speaker_gender.images.mfc import HOP_LENGTH, N_FRAMES, N_MFCC
+
+COLOURS = dict(zip(GENDERS, ("#D55E00", "#0072B2")))  # vermilion and blue of Okabe and Ito's palette
+NEUTRAL = "#666666"
+MFC_EXTENT = (0, N_FRAMES * HOP_LENGTH / SAMPLE_RATE * 1000, N_MFCC, 0)  # an MFC image's sides: ms, coefficients
+_HARMONIC_SECONDS = harmonic.N_FRAMES * harmonic.HOP_LENGTH / harmonic.WORKING_RATE
+HARMONIC_EXTENT = (0, 1000 * _HARMONIC_SECONDS, *np.log2(harmonic.FREQUENCIES))  # ms, log2 of Hz
+EXTENTS = {"mfc": MFC_EXTENT, "harmonic": HARMONIC_EXTENT}
+
+
+def use_style() -> None:
+    """matplotlib's settings for all notebooks: readable at half a page's width, no frame that says nothing."""
+    plt.rcParams.update(
+        {
+            "figure.dpi": 90,
+            "savefig.dpi": 130,
+            "figure.constrained_layout.use": True,
+            "font.size": 10,
+            "axes.titlesize": 11,
+            "axes.spines.top": False,
+            "axes.spines.right": False,
+            "image.aspect": "auto",
+            "image.interpolation": "nearest",
+        }
+    )
+
+
+def save_figure(figure: Figure, name: str, corpus: Corpus) -> Path:
+    """Keeps the figure as results/<corpus>/pngs/<name>.png, or, as README shows AudioMNIST's, as pngs/<name>.png."""
+    folder = config.PNGS if corpus.is_audiomnist else corpus.results / "pngs"
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{name}.png"
+    figure.savefig(path, metadata={"Software": None})
+    return path
+
+
+def label_harmonic_axes(axis: Axes) -> None:
+    """Axes of an image that was drawn with extent=HARMONIC_EXTENT: milliseconds and Hz."""
+    ticks = np.array([62.5, 125, 250, 500, 1_000, 2_000, 4_000])
+    axis.set(xlabel="ms", ylabel="Hz", yticks=np.log2(ticks), yticklabels=[f"{tick:g}" for tick in ticks])
+    axis.tick_params(axis="y", labelsize=7, length=0)
+
+
+def label_mfc_axes(axis: Axes) -> None:
+    """Axes of an image that was drawn with extent=MFC_EXTENT: milliseconds and the index of the coefficient."""
+    axis.set(xlabel="ms", ylabel="MFCC", yticks=np.arange(N_MFCC) + 0.5, yticklabels=range(N_MFCC))
+    axis.tick_params(axis="y", labelsize=7, length=0)
+
+
+def draw_image(axis: Axes, image: np.ndarray, *, view: str = "mfc") -> None:
+    """A grey image of a view, uint8 (height, width), with its axes."""
+    axis.imshow(image, cmap="gray", extent=EXTENTS[view], vmin=0, vmax=255)
+    {"mfc": label_mfc_axes, "harmonic": label_harmonic_axes}[view](axis)
+
+
+def draw_grad_cam(axis: Axes, image: np.ndarray, cam: np.ndarray, *, view: str = "mfc") -> None:
+    """An image of a view with its Grad-CAM, shape (rows, columns), laid over it in colour."""
+    draw_image(axis, image, view=view)
+    axis.imshow(cam, cmap="inferno", alpha=0.5, extent=EXTENTS[view], vmin=0, vmax=1, interpolation="bilinear")
+
+
+def draw_confusion(axis: Axes, counts) -> None:
+    """A confusion matrix (evaluation.confusion): counts, with the rate of each true gender below them."""
+    rates = counts.div(counts.sum(axis=1), axis=0)
+    axis.imshow(rates, cmap="Blues", vmin=0, vmax=1.3, aspect="equal")
+    for row, column in np.ndindex(*counts.shape):
+        rate = rates.iloc[row, column]
+        text = f"{counts.iloc[row, column]:,}\n{rate:.2%}"
+        axis.text(column, row, text, ha="center", va="center", color="white" if rate > 0.7 else "black")
+    axis.set(xlabel="predicted", ylabel="true")
+    axis.set(xticks=range(len(GENDERS)), yticks=range(len(GENDERS)), xticklabels=GENDERS, yticklabels=GENDERS)
+    axis.spines[:].set_visible(False)

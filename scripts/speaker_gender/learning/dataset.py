@@ -1,0 +1,197 @@
+"""From JPEGs on disk to what fastai trains on: small grey images in memory, and batches of them.
+
+An MFC JPEG has 224 × 224 pixels but carries only the 12 × 98 numbers it was made from. Decoding and shrinking all of
+them once, to a size that still holds those numbers, makes each epoch many times faster and loses nothing measurable.
+"""
+
+import importlib.metadata
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from fastai.data.core import DataLoaders, Datasets
+from fastai.data.transforms import Categorize, IntToFloatTensor, Normalize
+from fastai.torch_core import TensorCategory, TensorImageBW
+from fastai.vision.core import TensorImage
+from fasttransform import DisplayedTransform
+from joblib import Parallel, delayed
+from tqdm.auto import tqdm
+
+from speaker_gender.caching import cached_array, digest, file_digest
+from speaker_gender.config import GENDERS
+from speaker_gender.corpora.audiomnist import Corpus, CorpusError
+from speaker_gender.images.generation import open_jpeg
+from speaker_gender.images.views import shrink
+from speaker_gender.sound.reading import printable
+
+VERSION = 1  # part of the key of the decoded images: raise it when a change here changes them
+BATCH = 500  # images a worker decodes before it reports back
+
+
+def available_images(corpus: Corpus, table: pd.DataFrame) -> pd.DataFrame:
+    """The rows of the images table (see generation.load_maps) whose JPEG is there, with `stamp` for its content.
+
+    Raises CorpusError where there is none at all or one cannot be read, or where more of the recordings that are here
+    are lost, because they could not be read or have no image, than are accepted.
+    """
+    present = set(os.listdir(corpus.images)) if corpus.images.is_dir() else set()
+    try:  # 30,000 images are read in a second
+        stamps = {image: file_digest(corpus.images / image) for image in table["image"] if image in present}
+    except OSError as error:
+        raise CorpusError(f"{error.filename}: cannot be read ({error.strerror})") from None
+    stamps = table["image"].map(stamps)
+    if stamps.isna().all():
+        program = f"scripts/studies/generate_images.py --view {corpus.view}"
+        how = "notebook 02_generate_mfc" if corpus.view == "mfc" else program
+        raise CorpusError(f"{corpus.images}: no JPEGs of view {corpus.view} in it; run {how} first")
+    unreadable = table["path"].isin(_unreadable(corpus))
+    lost = unreadable | stamps.isna() & table["path"].map(lambda path: (corpus.folder / path).exists())
+    if lost.sum() > accepted_losses():
+        raise CorpusError(
+            f"{corpus.images}: {lost.sum()} recordings have no image ({corpus.skipped.name} says which of them cannot "
+            f"be read); repair or remove them and run notebook 02_generate_mfc again, or ACCEPT_LOST={lost.sum()}"
+        )
+    return table.assign(stamp=stamps)[stamps.notna() & ~unreadable].reset_index(drop=True)
+
+
+def _unreadable(corpus: Corpus) -> list[str]:
+    if not corpus.skipped.exists():
+        return []
+    try:
+        return list(json.loads(corpus.skipped.read_text(encoding="utf-8")).keys())
+    except (OSError, ValueError, AttributeError):
+        raise CorpusError(f"{corpus.skipped}: not a list of recordings; run notebook 02_generate_mfc again") from None
+
+
+def accepted_losses() -> int:
+    """How many recordings may be lost, as the environment variable ACCEPT_LOST says; 0 by default."""
+    accepted = os.environ.get("ACCEPT_LOST", "0")
+    if not accepted.isdecimal():
+        raise CorpusError(f"ACCEPT_LOST={printable(accepted)}: should be a number of recordings")
+    return int(accepted)
+
+
+def load_images(corpus: Corpus, table: pd.DataFrame, *, size: tuple[int, int]) -> np.ndarray:
+    """The JPEGs of a table of available images as grey levels, uint8 (images, height, width), in the table's order.
+
+    Decoded in parallel and kept in results/ for the next time. Raises CorpusError for a JPEG that cannot be decoded.
+    """
+    height, width = size
+    names = table["image"].tolist()
+    key = digest(names, table["stamp"].tolist(), size, VERSION, importlib.metadata.version("pillow"))
+    path = corpus.results / f"{corpus.view}_{height}x{width}.npy"
+    return cached_array(path, key, lambda: decode_images(corpus, names, size=size))
+
+
+def decode_images(corpus: Corpus, names: list[str], *, size: tuple[int, int]) -> np.ndarray:
+    """The named JPEGs of a corpus as grey levels, uint8 of shape (images, height, width), decoded in parallel."""
+    batches = [names[start : start + BATCH] for start in range(0, len(names), BATCH)]
+    work = Parallel(n_jobs=os.cpu_count(), return_as="generator")(
+        delayed(_decode_batch)(corpus.images, batch, size) for batch in batches
+    )
+    images = np.empty((len(names), *size), np.uint8)
+    with tqdm(total=len(names), desc="Decoding JPEGs", unit="image", leave=False) as progress:
+        for start, batch in zip(range(0, len(names), BATCH), work):
+            images[start : start + len(batch)] = batch
+            progress.update(len(batch))
+    return images
+
+
+def _decode_batch(folder: Path, names: list[str], size: tuple[int, int]) -> np.ndarray:
+    return np.stack([shrink(open_jpeg(folder / name), size) for name in names])
+
+
+class TimeShift(DisplayedTransform):
+    """Rolls each training image along time by up to `most` of its width, each by its own amount.
+
+    The study pads every recording at random in front and behind, so a shifted image is one that padding might have
+    made; a flip, a rotation or a zoom would be a sound that nobody makes.
+    """
+
+    split_idx, order = 0, 20  # training only; after the images became floats
+
+    def __init__(self, most: float):
+        self.most = most
+
+    def encodes(self, images: TensorImage):
+        n_images, _, _, width = images.shape
+        most = int(self.most * width)
+        shifts = torch.randint(-most, most + 1, (n_images, 1), device=images.device)
+        columns = (torch.arange(width, device=images.device) - shifts) % width
+        return images.gather(3, columns[:, None, None, :].expand(images.shape))
+
+
+def make_dls(
+    images: np.ndarray,
+    genders: pd.Series,
+    split: pd.Series,
+    *,
+    batch_size: int = 64,
+    max_shift: float = 0.0,
+    stats: tuple[float, float] | None = None,
+    speakers: np.ndarray | None = None,
+    digits: np.ndarray | None = None,
+) -> DataLoaders:
+    """fastai DataLoaders over grey images: batches of float32 (batch, 1, height, width), normalised, and classes.
+
+    images: uint8 (images, height, width), or (images, channels, height, width); genders, split: of each image. Classes
+    are 0 female, 1 male.
+    stats: mean and standard deviation of the grey levels in 0…1, those of the training part by default.
+    speakers, digits: number of each image's speaker, and its digit, shape (images,); batches then hold what is given,
+    too, as their third and fourth part.
+    """
+    parts = [np.flatnonzero(split == part).tolist() for part in ("train", "valid")]
+    mean, std = stats or grey_stats(images[parts[0]])
+    tensor, labels = _with_channels(torch.from_numpy(images)), genders.tolist()
+
+    def image(index: int):
+        return TensorImageBW(tensor[index])
+
+    def gender(index: int):
+        return labels[index]
+
+    def number_of(kind: np.ndarray):
+        def number(index: int):
+            return TensorCategory(int(kind[index]))
+
+        return number
+
+    transforms = [[image], [gender, Categorize(vocab=list(GENDERS), sort=False)]]
+    transforms += [[number_of(kind)] for kind in (speakers, digits) if kind is not None]
+    datasets = Datasets(range(len(images)), transforms, splits=parts, n_inp=1)
+    return datasets.dataloaders(
+        bs=batch_size,
+        val_bs=256,
+        num_workers=0,
+        device=torch.device("cuda" if torch.cuda.is_available() else "cpu"),
+        after_batch=[
+            IntToFloatTensor(),
+            TimeShift(max_shift),
+            Normalize.from_stats([mean], [std], cuda=torch.cuda.is_available()),
+        ],
+    )
+
+
+def to_batch(images: np.ndarray, normalisation: dict) -> torch.Tensor:
+    """Images, uint8 (images, height, width), as a network takes them: float32 (images, 1, height, width), normalised.
+
+    Those of several channels, uint8 (images, channels, height, width), keep them.
+    normalisation: mean and std of the grey levels in 0…1, as a model's card gives them.
+    """
+    batch = _with_channels(torch.from_numpy(np.ascontiguousarray(images))).float() / 255
+    return (batch - normalisation["mean"]) / normalisation["std"]
+
+
+def _with_channels(images: torch.Tensor) -> torch.Tensor:
+    return images if images.ndim == 4 else images[:, None]
+
+
+def grey_stats(images: np.ndarray) -> tuple[float, float]:
+    """Mean and standard deviation of uint8 images, as grey levels in 0…1."""
+    counts = np.bincount(images.ravel(), minlength=256)
+    levels = np.arange(256) / 255
+    mean = float(np.average(levels, weights=counts))
+    return mean, float(np.sqrt(np.average((levels - mean) ** 2, weights=counts)))

@@ -1,0 +1,99 @@
+"""A model's files: weights (safetensors, or ONNX for a quick start) and a JSON card that says what they are.
+
+The card is put in place last and holds the SHA-256 of every file beside it: a model is used only as it was saved.
+Nothing here can run code from a file, and nothing here imports torch: the command line reads a card in no time.
+"""
+
+import hashlib
+import json
+import math
+from contextlib import ExitStack
+from pathlib import Path
+
+from speaker_gender.caching import json_text, replacing
+from speaker_gender.config import GENDERS
+from speaker_gender.images.views import VIEWS
+
+LARGEST_IMAGE = 1_024  # pixels of height or width
+MOST_MEMBERS = 20  # networks that are asked together
+LARGEST_FILE = 500_000_000  # bytes; ResNet-34's weights are 87 million
+
+
+class ModelError(ValueError):
+    """A model file that cannot be used; the message is one line that names the file."""
+
+
+def write_model(path: Path, weights: bytes, card: dict, *, onnx: bytes | None = None) -> dict:
+    """Writes <name>.safetensors, <name>.onnx where there is one, and their card; returns the card as written.
+
+    Nothing that was there is replaced before all of it is written. Raises OSError where there is no room.
+    """
+    contents = {".safetensors": weights} | ({".onnx": onnx} if onnx else {})
+    if card.get("view") in VIEWS:
+        card = card | {"view_parameters": VIEWS[card["view"]].parameters}
+    card = card | {"sha256": {suffix: hashlib.sha256(content).hexdigest() for suffix, content in contents.items()}}
+    text = json_text(card)
+    with ExitStack() as files:  # which renames the last one first, and the card last
+        for suffix, content in {".json": text.encode(), **contents}.items():
+            files.enter_context(replacing(path.with_suffix(suffix))).write_bytes(content)
+    if not onnx:
+        path.with_suffix(".onnx").unlink(missing_ok=True)
+    return json.loads(text)  # as it will be read
+
+
+def read_card(path: Path) -> dict:
+    """The card of a model; {'key': None} where it has none, as after a run that was stopped while saving."""
+    try:
+        card = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return {"key": None}
+    return card if isinstance(card, dict) and isinstance(card.get("key"), str) else {"key": None}
+
+
+def usable_card(path: Path) -> dict:
+    """The card of a model that is to be used. Raises ModelError where what that takes is missing or makes no sense."""
+    card = read_card(path)
+    card_path = path.with_suffix(".json")
+    if card["key"] is None:
+        raise ModelError(f"{path}: not a model of this project (there is no card {card_path.name} beside it)")
+    try:
+        _check(card)
+    except (KeyError, TypeError, ValueError):
+        raise ModelError(f"{card_path}: not a card of this project's models") from None
+    made_now = json.loads(json.dumps(VIEWS[card["view"]].parameters))
+    if card.get("view_parameters", made_now) != made_now:
+        raise ModelError(f"{card_path}: the model was trained on another form of view {card['view']}; train it again")
+    return card
+
+
+def _check(card: dict) -> None:
+    """Raises KeyError, TypeError or ValueError for a card that a network cannot be run by."""
+    height, width = card["image_size"]
+    numbers = [card["normalisation"]["mean"], card["normalisation"]["std"]]
+    if "calibration" in card:
+        numbers += [card["calibration"]["slope"], card["calibration"]["intercept"]]
+    sound = (
+        card["view"] in VIEWS
+        and list(card["classes"]) == list(GENDERS)
+        and all(isinstance(side, int) and 0 < side <= LARGEST_IMAGE for side in (height, width))
+        and all(math.isfinite(number) for number in numbers)
+        and card["normalisation"]["std"] > 0
+        and isinstance(card["recipe"], dict)
+        and 1 <= len(card.get("seeds", [None])) <= MOST_MEMBERS
+        and isinstance(card["sha256"], dict)
+    )
+    if not sound:
+        raise ValueError
+
+
+def checked_file(path: Path, card: dict) -> bytes:
+    """The content of a model's file, which is the one that its card was written for. Raises ModelError."""
+    try:
+        if path.stat().st_size > LARGEST_FILE:
+            raise ModelError(f"{path}: too large for a model of this project")
+        content = path.read_bytes()
+    except OSError as error:
+        raise ModelError(f"{path}: cannot be read ({error.strerror})") from None
+    if hashlib.sha256(content).hexdigest() != card["sha256"].get(path.suffix):
+        raise ModelError(f"{path}: not the file that its card was written for; get both anew, or train again")
+    return content

@@ -1,0 +1,159 @@
+"""The networks that can be trained, what one is trained by, and how a trained one comes from its files and predicts."""
+
+import io
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from fastai.layers import AdaptiveConcatPool2d
+from fastai.vision.learner import create_head, create_vision_model
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+from torch import nn
+from torchvision.models import resnet34
+
+from speaker_gender.config import GENDERS, SEED
+from speaker_gender.learning.dataset import to_batch
+from speaker_gender.learning.model_files import ModelError, checked_file, usable_card, write_model
+
+ARCHITECTURES = {
+    "resnet34": "ResNet-34, one input channel, fastai's head",
+    "small": "four 3 × 3 convolutions, pooling over time, two linear layers",
+}
+BODY_FEATURES, BODY_STRIDE = 512, 32  # channels of ResNet-34's last map, and pixels an element of it stands for
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a network is built and trained. `training.default_recipe` gives the one that fits a corpus's size."""
+
+    architecture: str = "resnet34"  # or "small", see `small_network`
+    image_size: tuple[int, int] = (32, 112)  # pixels, height and width
+    epochs: int = 8
+    learning_rate: float = 3e-3
+    batch_size: int = 64
+    max_shift: float = 0.1  # of the image's width, either way
+    mixup: float = 0.0  # alpha of the Beta distribution that images are mixed by; 0: they are not
+    balanced: bool = False  # True: an error on the rarer gender costs as much more as it is rarer
+    keep_height: bool = False  # True: the head pools over time only, and knows at what height in the image it looks
+    speaker_weight: float = 0.0  # in the loss, of telling who speaks as well, and half of it which digit, in training
+    seed: int = SEED
+
+    def __post_init__(self):
+        if self.architecture not in ARCHITECTURES:
+            raise ValueError(f"no such architecture: {self.architecture}")
+        if self.mixup and self.speaker_weight:
+            raise ValueError("a recipe cannot both mix images and tell their speakers")
+
+
+def make_head(recipe: Recipe, n_out: int = len(GENDERS)) -> nn.Module:
+    """fastai's head for ResNet-34, which pools over the whole image, or over time only: (n, 512, h, w) → (n, n_out).
+
+    In a spectrogram the height is a frequency, and pooling over it throws away how high something was seen.
+    """
+    if not recipe.keep_height:
+        return create_head(BODY_FEATURES, n_out)
+    height = math.ceil(recipe.image_size[0] / BODY_STRIDE)
+    layers = create_head(2 * height * BODY_FEATURES, n_out, lin_ftrs=[128], pool=False)
+    return nn.Sequential(AdaptiveConcatPool2d((height, 1)), nn.Flatten(), *layers)
+
+
+def small_network(image_size: tuple[int, int], n_out: int = len(GENDERS), *, n_in: int = 1) -> nn.Sequential:
+    """Four convolutions and a head that pools over time only: (n, n_in, h, w) → (n, n_out).
+
+    For view `harmonic`, where the height is a frequency, and for speakers too few for ResNet-34's 21 million
+    weights; it has a hundredth of them. As fastai's networks it has two parts, body and head.
+    """
+    widths = (n_in, 16, 32, 64, 96)
+    layers = []
+    for before, width in zip(widths, widths[1:]):
+        layers += [nn.Conv2d(before, width, 3, padding=1, bias=False), nn.BatchNorm2d(width)]
+        layers += [nn.ReLU(), nn.MaxPool2d(2)]
+    height = image_size[0] // 2 ** (len(widths) - 1)
+    head = [AdaptiveConcatPool2d((height, 1)), nn.Flatten(), nn.Dropout(0.3)]
+    head += [nn.Linear(2 * height * widths[-1], 128), nn.ReLU(), nn.Dropout(0.3), nn.Linear(128, n_out)]
+    return nn.Sequential(nn.Sequential(*layers), nn.Sequential(*head))
+
+
+class Ensemble(nn.Module):
+    """Networks of one recipe from different seeds, asked together: the mean of their scores, (n, 1, h, w) → (n, 2).
+
+    Source: Lakshminarayanan et al., arXiv:1612.01474.
+    """
+
+    def __init__(self, members: list[nn.Module]):
+        super().__init__()
+        self.members = nn.ModuleList(members)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return torch.stack([member(images) for member in self.members]).mean(dim=0)
+
+
+def make_network(recipe: Recipe) -> nn.Module:
+    """The recipe's network, untrained, without a Learner."""
+    if recipe.architecture == "small":
+        return small_network(recipe.image_size)
+    return create_vision_model(resnet34, len(GENDERS), pretrained=False, n_in=1, custom_head=make_head(recipe))
+
+
+def save_network(network: nn.Module, card: dict, path: Path, *, onnx: bytes | None = None) -> dict:
+    """Writes a network's weights and its card (see model_files.write_model); returns the card as written."""
+    tensors = {name: tensor.contiguous() for name, tensor in network.state_dict().items()}
+    return write_model(path, save(tensors), card, onnx=onnx)
+
+
+def load_network(path: Path) -> tuple[nn.Module, dict]:
+    """A saved model's network, ready to predict, and its card. Raises ModelError for files that do not fit."""
+    card = usable_card(path)
+    try:
+        recipe = Recipe(**card["recipe"])
+        network = Ensemble([make_network(recipe) for _ in card["seeds"]]) if "seeds" in card else make_network(recipe)
+    except (TypeError, ValueError, RuntimeError):
+        raise ModelError(f"{path.with_suffix('.json')}: not a card of this project's models") from None
+    load_weights(network, path, card)
+    return network.eval(), card
+
+
+def load_weights(network: nn.Module, path: Path, card: dict) -> None:
+    """Puts a saved model's weights into a network. Raises ModelError for a file that does not fit."""
+    content = checked_file(path, card)
+    try:
+        network.load_state_dict(load(content))
+    except (SafetensorError, RuntimeError) as error:
+        raise ModelError(f"{path}: not this network's weights ({str(error).splitlines()[0]})") from None
+
+
+def predict(model: torch.nn.Module, images: np.ndarray, normalisation: dict, *, batch_size: int = 256) -> np.ndarray:
+    """p_female of each image, float64 of shape (images,). images: uint8, see to_batch."""
+    device = next(model.parameters()).device
+    model.eval()
+    found = []
+    with torch.inference_mode():
+        for start in range(0, len(images), batch_size):
+            scores = model(to_batch(images[start : start + batch_size], normalisation).to(device))
+            found.append(scores.double().softmax(dim=1)[:, GENDERS.index("female")].cpu())
+    return torch.cat(found).numpy()
+
+
+def to_onnx(network: nn.Module, image_size: tuple[int, int]) -> bytes:
+    """The network as an ONNX graph: images, float32 (n, 1, height, width), normalised → scores, float32 (n, 2)."""
+    import onnx  # here, because only those who train the shipped model need it
+
+    n_images = torch.export.Dim("n_images")
+    network = network.to(memory_format=torch.contiguous_format)  # training leaves another, which is another graph
+    program = torch.onnx.export(
+        network.eval(),
+        (torch.zeros(2, 1, *image_size),),
+        input_names=["images"],
+        output_names=["scores"],
+        dynamic_shapes=({0: n_images},),
+        verbose=False,
+    )
+    graph = program.model_proto
+    for node in graph.graph.node:  # where in this machine's folders each came from
+        del node.metadata_props[:]
+    buffer = io.BytesIO()
+    onnx.save(graph, buffer)
+    return buffer.getvalue()

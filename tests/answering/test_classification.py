@@ -1,0 +1,298 @@
+"""From files to answers: one for each, with a reason where there is none, in a table or as JSON."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+from conftest import CARD
+from fastai.torch_core import set_seed
+from PIL import Image
+from safetensors.torch import save
+
+import classify_wavs
+from speaker_gender.answering.classification import (
+    classify_recording,
+    classify_recordings,
+    combine,
+    load_classifier,
+    window_images,
+)
+from speaker_gender.config import RECORDING_SAMPLES, ROOT
+from speaker_gender.images.views import VIEWS
+from speaker_gender.learning.calibration import log_odds
+from speaker_gender.learning.model_files import ModelError, write_model
+from speaker_gender.learning.networks import (
+    Ensemble,
+    Recipe,
+    load_network,
+    make_network,
+    predict,
+    save_network,
+    to_onnx,
+)
+from speaker_gender.sound.reading import read_signal
+
+RECIPE = Recipe(image_size=(32, 56))
+
+
+@pytest.fixture(scope="module")
+def network():
+    """An untrained network: its answers mean nothing, but they are answers."""
+    set_seed(0)
+    return make_network(RECIPE)
+
+
+@pytest.fixture(scope="module")
+def model(network, tmp_path_factory):
+    path = tmp_path_factory.mktemp("model") / "gender.safetensors"
+    save_network(network, CARD, path)
+    return path
+
+
+def other_model(network, tmp_path, **changes):
+    """The same network as another model, with some fields of its card changed."""
+    path = tmp_path / "other.safetensors"
+    save_network(network, CARD | changes, path)
+    return path
+
+
+@pytest.fixture
+def wav(buzz_corpus):
+    return buzz_corpus.folder / "02" / "1_02_0.wav"
+
+
+def answers(capsys, *arguments):
+    status = classify_wavs.main([str(argument) for argument in arguments])
+    return status, [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+
+
+def test_a_file_gets_a_gender_and_two_probabilities(model, wav, capsys):
+    status, (answer,) = answers(capsys, wav, "--json", "--model", model)
+    assert status == 0 and answer["file"] == str(wav)
+    assert set(answer) == {"file", "gender", "p_female", "p_male", "seconds", "windows", "reason"}
+    assert answer["p_female"] + answer["p_male"] == pytest.approx(1)
+    assert answer["gender"] == ("female" if answer["p_female"] >= 0.5 else "male")
+    assert answer["seconds"] == 0.5 and answer["windows"] == 1 and answer["reason"] is None
+
+
+def test_a_folder_means_the_sound_files_in_it(model, wav, capsys):
+    (wav.parent / "notes.txt").write_text("not sound")
+    status, found = answers(capsys, wav.parent, "--json", "--model", model)
+    assert status == 0 and [answer["file"] for answer in found] == sorted(map(str, wav.parent.glob("*.wav")))
+
+
+def test_a_file_without_an_answer_says_why_and_the_others_are_answered(model, wav, capsys, tmp_path):
+    soundfile.write(tmp_path / "silence.wav", np.zeros(48_000), 48_000)
+    (tmp_path / "text.wav").write_text("not sound")
+    status, found = answers(
+        capsys, tmp_path / "silence.wav", tmp_path / "text.wav", tmp_path / "none.wav", wav, "--json", "--model", model
+    )
+    assert status == 1
+    assert [answer["gender"] is None for answer in found] == [True, True, True, False]
+    assert found[0]["reason"] == "silence" and all(answer["reason"] for answer in found[:3])
+
+
+def test_the_table_is_one_line_a_file(model, wav, capsys):
+    assert classify_wavs.main([str(wav), str(wav.parent / "none.wav"), "--model", str(model)]) == 1
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 2 and "male" in lines[0] and "no answer" in lines[1]
+
+
+@pytest.mark.parametrize("arguments", [[], ["--unknown"], ["{empty}"]])
+def test_wrong_usage_is_exit_status_2(tmp_path, arguments):
+    with pytest.raises(SystemExit) as stopped:
+        classify_wavs.main([argument.format(empty=tmp_path) for argument in arguments])
+    assert stopped.value.code == 2
+
+
+def test_a_folder_that_may_not_be_read_is_one_line(tmp_path, monkeypatch, capsys):
+    def refuse(folder):
+        raise PermissionError(13, "Permission denied", str(folder))
+
+    monkeypatch.setattr("pathlib.Path.iterdir", refuse)
+    with pytest.raises(SystemExit) as stopped:
+        classify_wavs.main([str(tmp_path)])
+    assert stopped.value.code == 2
+    assert capsys.readouterr().err.splitlines()[-1].endswith(f"{tmp_path}: cannot be read (Permission denied)")
+
+
+def test_the_scale_of_the_file_does_not_change_the_answer(model, wav, capsys, tmp_path):
+    sound, rate = soundfile.read(wav)
+    soundfile.write(tmp_path / "float.wav", sound, rate, subtype="FLOAT")
+    soundfile.write(tmp_path / "pcm24.wav", sound, rate, subtype="PCM_24")
+    _, found = answers(capsys, wav, tmp_path / "float.wav", tmp_path / "pcm24.wav", "--json", "--model", model)
+    assert np.ptp([answer["p_female"] for answer in found]) < 1e-6
+
+
+@pytest.mark.parametrize("view, size", [("mfc", [32, 56]), ("harmonic", [112, 30])])
+def test_a_word_is_an_image_of_the_view_and_size_in_the_card(network, wav, tmp_path, view, size):
+    path = other_model(network, tmp_path, view=view, image_size=size)
+    signal = read_signal(wav)
+    images, reason = window_images(load_classifier(path), signal)
+    assert reason is None
+    assert images.shape == (1, *size) and images.dtype == np.uint8 and images.any()
+    assert len(signal) < RECORDING_SAMPLES and not images[0, :, 0].any(), "it begins with padding"
+
+
+def test_probabilities_go_through_the_calibration_in_the_card(network, model, wav, tmp_path, capsys):
+    path = other_model(network, tmp_path, calibration={"slope": 0.5, "intercept": 1.0})
+    _, (raw,) = answers(capsys, wav, "--json", "--model", model)
+    _, (calibrated,) = answers(capsys, wav, "--json", "--model", path)
+    odds = np.log(raw["p_female"] / raw["p_male"])
+    assert np.log(calibrated["p_female"] / calibrated["p_male"]) == pytest.approx(0.5 * odds + 1, abs=1e-4)
+
+
+def test_many_files_are_answered_in_their_order_as_one_by_one(network, wav, tmp_path, monkeypatch):
+    path = tmp_path / "gender.safetensors"
+    save_network(network, CARD, path, onnx=to_onnx(network, RECIPE.image_size))
+    monkeypatch.setattr("speaker_gender.answering.classification.FILES_A_WORKER", 3)
+    paths = [*sorted(wav.parent.glob("*.wav")), tmp_path / "none.wav", *sorted(wav.parent.glob("*.wav"))]
+    classifier = load_classifier(path)
+    assert list(classify_recordings(classifier, paths)) == [classify_recording(classifier, path) for path in paths]
+
+
+def test_images_are_written_for_answered_files_only(model, wav, tmp_path, capsys):
+    soundfile.write(tmp_path / "silence.wav", np.zeros(48_000), 48_000)
+    folder = tmp_path / "seen"
+    answers(capsys, wav, tmp_path / "silence.wav", "--json", "--model", model, "--images", folder)
+    (picture,) = folder.iterdir()
+    with Image.open(picture) as image:
+        assert picture.name == "1_02_0.wav.png" and image.format == "PNG" and min(image.size) > 200
+
+
+def test_images_that_cannot_be_written_do_not_end_the_answers(model, wav, tmp_path, capsys):
+    folder = tmp_path / "seen"
+    folder.write_text("a file where the images should go")
+    paths = [str(path) for path in sorted(wav.parent.glob("*.wav"))[:2]]
+    assert classify_wavs.main([*paths, "--json", "--model", str(model), "--images", str(folder)]) == 1
+    told = capsys.readouterr()
+    assert len(told.out.splitlines()) == len(told.err.splitlines()) == 2 and str(folder) in told.err
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"recipe": {"unknown": 1}},
+        {"recipe": "resnet34"},
+        {"view": "../mfc"},
+        {"classes": ["male", "female"]},
+        {"image_size": [32]},
+        {"image_size": [32, 10**9]},
+        {"normalisation": {"mean": 0.1, "std": 0.0}},
+        {"normalisation": {"mean": "0.1", "std": 1}},
+        {"calibration": {"slope": float("nan"), "intercept": 0.0}},
+    ],
+    ids=str,
+)
+def test_a_card_that_makes_no_sense_is_one_line(network, tmp_path, changes):
+    path = other_model(network, tmp_path, **changes)
+    with pytest.raises(ModelError, match="not a card") as error:
+        load_classifier(path)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("text", ["", "[]", "null", '{"key": 1}', "[" * 100_000, '{"key": "x"}'])
+def test_a_card_that_is_none_is_one_line(network, tmp_path, text):
+    path = other_model(network, tmp_path)
+    path.with_suffix(".json").write_text(text)
+    with pytest.raises(ModelError, match="not a"):
+        load_classifier(path)
+
+
+def test_onnx_gives_the_answers_of_torch(network, model, wav, tmp_path):
+    path = tmp_path / "gender.safetensors"
+    save_network(network, CARD, path, onnx=to_onnx(network, RECIPE.image_size))
+    images = np.random.default_rng(0).integers(38, 44, (9, *RECIPE.image_size), dtype=np.uint8)
+    by_onnx, by_torch = (load_classifier(which).predict(images) for which in (path, model))
+    assert by_onnx == pytest.approx(by_torch, abs=1e-6) and np.ptp(by_torch) > 1e-4
+
+
+def test_an_ensemble_answers_with_the_mean_of_its_members_scores_by_torch_and_by_onnx(tmp_path):
+    recipe, size = Recipe(architecture="small", image_size=(32, 56)), (32, 56)
+    members = []
+    for seed in range(3):
+        set_seed(seed)
+        members.append(make_network(recipe).eval())
+    card = CARD | {"recipe": {"architecture": "small", "image_size": size}, "seeds": [0, 1, 2]}
+    by_torch, by_onnx = tmp_path / "torch.safetensors", tmp_path / "onnx.safetensors"
+    save_network(Ensemble(members), card, by_torch)
+    save_network(Ensemble(members), card, by_onnx, onnx=to_onnx(Ensemble(members), size))
+    images = np.random.default_rng(0).integers(0, 256, (9, *size), dtype=np.uint8)
+    odds = np.mean([log_odds(predict(member, images, CARD["normalisation"])) for member in members], axis=0)
+    assert np.ptp(odds) > 1e-3
+    for path in (by_torch, by_onnx):
+        np.testing.assert_allclose(log_odds(load_classifier(path).predict(images)), odds, rtol=1e-4, atol=1e-5)
+
+
+def test_the_onnx_file_tells_nothing_of_the_machine_that_made_it(network):
+    assert str(ROOT).encode() not in to_onnx(network, RECIPE.image_size)
+
+
+@pytest.mark.parametrize("suffix", [".safetensors", ".onnx"])
+def test_a_model_file_that_was_tampered_with_is_refused(network, tmp_path, suffix):
+    path = tmp_path / "gender.safetensors"
+    save_network(network, CARD, path, onnx=to_onnx(network, RECIPE.image_size))
+    file = path.with_suffix(suffix)
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    file.write_bytes(content)
+    with pytest.raises(ModelError, match="not the file that its card was written for"):
+        load_classifier(path) if suffix == ".onnx" else load_network(path)
+
+
+def test_a_model_of_another_form_of_its_view_is_refused_in_one_line(network, tmp_path, monkeypatch):
+    path = tmp_path / "gender.safetensors"
+    save_network(network, CARD, path)
+    load_classifier(path)
+    monkeypatch.setitem(VIEWS["mfc"].parameters, "n_mels", 41)
+    with pytest.raises(ModelError, match="another form of view mfc; train it again") as error:
+        load_classifier(path)
+    assert "\n" not in str(error.value)
+
+
+def test_an_onnx_file_that_is_none_is_one_line(network, tmp_path):
+    path = tmp_path / "gender.safetensors"
+    save_network(network, CARD, path, onnx=b"not a network")
+    with pytest.raises(ModelError, match="not a network"):
+        load_classifier(path)
+
+
+def test_asking_the_shipped_model_imports_neither_torch_nor_librosas_insides(wav):
+    command = f"""
+import sys
+sys.path.insert(0, {str(ROOT / "scripts")!r})
+import classify_wavs
+classify_wavs.main([{str(wav)!r}])
+slow = {{"torch", "fastai", "pandas", "numba", "sklearn", "scipy.fft", "matplotlib"}} & set(sys.modules)
+assert not slow, slow
+"""
+    subprocess.run([sys.executable, "-c", command], check=True)
+
+
+def test_log_odds_are_averaged():
+    assert combine(np.array([0.8])) == pytest.approx(0.8)
+    assert combine(np.array([0.9, 0.1])) == pytest.approx(0.5)
+    assert combine(np.array([1.0, 0.4])) > 0.99
+
+
+def test_a_file_that_is_no_model_is_one_line(tmp_path, wav, capsys):
+    for name, content in (("none", None), ("text", b"not a model"), ("pickle", b"\x80\x04cos\nsystem\n(S'true'\ntR.")):
+        path = tmp_path / f"{name}.safetensors"
+        if content:
+            write_model(path, content, CARD)
+        with pytest.raises(ModelError) as error:
+            load_classifier(path)
+        assert path.name in str(error.value) and "\n" not in str(error.value)
+    assert classify_wavs.main([str(wav), "--model", str(tmp_path / "none.safetensors")]) == 1
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_weights_of_another_network_are_refused(tmp_path):
+    path = tmp_path / "other.safetensors"
+    write_model(path, save({"weight": torch.zeros(3)}), CARD)
+    with pytest.raises(ModelError, match="not this network's weights"):
+        load_classifier(path)

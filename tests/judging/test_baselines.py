@@ -1,0 +1,65 @@
+"""Baselines: pitch is measured in Hz, statistics leave the padding out, and pitch alone tells buzzing voices apart."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from speaker_gender.corpora.audiomnist import load_recordings
+from speaker_gender.images.generation import generate_images, load_maps
+from speaker_gender.judging import baselines
+from speaker_gender.judging.baselines import baseline_predictions, mfcc_statistics
+from speaker_gender.judging.evaluation import scores
+from speaker_gender.learning.dataset import available_images
+from speaker_gender.learning.splits import split_by_speaker
+from speaker_gender.sound.pitch import median_pitch
+
+
+@pytest.fixture
+def table(buzz_corpus):
+    generate_images(buzz_corpus, load_recordings(buzz_corpus))
+    return available_images(buzz_corpus, load_maps(buzz_corpus))
+
+
+def test_the_median_pitch_is_that_of_the_voice_and_missing_without_a_wav(buzz_corpus, table):
+    (buzz_corpus.folder / table["path"][0]).unlink()
+    pitch = median_pitch(buzz_corpus, table["path"])
+    assert np.isnan(pitch[0]) and pitch[1:].notna().all()
+    expected = table["gender"].map({"female": 210, "male": 120})
+    np.testing.assert_allclose(pitch[1:], expected[1:], rtol=0.08)
+
+
+def test_every_baseline_answers_for_every_test_image_and_pitch_is_always_right(buzz_corpus, table):
+    folds = [
+        split_by_speaker(table["speaker"], train={"01", "02"}, valid=set(), test={"03", "04"}),
+        split_by_speaker(table["speaker"], train={"03", "04"}, valid=set(), test={"01", "02"}),
+    ]
+    found = baseline_predictions(buzz_corpus, table, folds)
+    assert len(found) == 4
+    for predictions in found.values():
+        assert len(predictions) == 24 and predictions["p_female"].between(0, 1).all()
+    assert scores(found["median F0 (pyin), threshold"])["balanced_accuracy"] == 1
+    assert scores(found["majority class"])["balanced_accuracy"] == scores(found["majority class"])["auc"] == 0.5
+
+
+def test_pitch_is_told_from_images_as_far_as_it_is_in_them(buzz_corpus, table, monkeypatch):
+    told = baselines.pitch_in_images(buzz_corpus, table)
+    assert told.keys() == {"all", "female", "male"}
+    monkeypatch.setattr(
+        baselines,
+        "mfcc_statistics",
+        lambda images: np.log2(median_pitch(buzz_corpus, table["path"]).to_numpy())[:, None],
+    )
+    assert baselines.pitch_in_images(buzz_corpus, table)["all"] > 0.99
+    noise = np.random.default_rng(0).normal(size=(24, 24))
+    monkeypatch.setattr(baselines, "mfcc_statistics", lambda images: noise)
+    assert baselines.pitch_in_images(buzz_corpus, table)["all"] < 0.3
+
+
+def test_statistics_do_not_depend_on_the_padding():
+    sound = np.random.default_rng(0).integers(1, 255, (1, 12, 60), dtype=np.uint8)
+    front, behind = (np.pad(sound, ((0, 0), (0, 0), padding)) for padding in ((30, 8), (0, 38)))
+    np.testing.assert_allclose(mfcc_statistics(front), mfcc_statistics(behind), rtol=1e-6)
+    np.testing.assert_allclose(mfcc_statistics(front)[0, :12], sound[0].mean(axis=1), rtol=1e-5)
+    assert mfcc_statistics(front).shape == (1, 24)
+    assert np.isfinite(mfcc_statistics(np.zeros((1, 12, 98), np.uint8))).all()
+    assert pd.Series(mfcc_statistics(front)[0]).notna().all()

@@ -1,0 +1,145 @@
+"""Grad-CAM on networks whose answer is known by construction, and the tests that a map must pass."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from speaker_gender.images.mfc import N_MFCC
+from speaker_gender.judging import grad_cam
+from speaker_gender.learning.networks import Ensemble
+
+NORMALISATION = {"mean": 0.0, "std": 1.0}
+SIZE = (24, 32)
+
+
+class Brightness(nn.Module):
+    """Female if the upper half is bright, male if the lower half is; its body has stages where ResNet has them."""
+
+    def __init__(self):
+        super().__init__()
+        layer = nn.Conv2d(1, 2, 1, bias=False)
+        layer.weight.data = torch.tensor([[[[1.0]]], [[[1.0]]]])
+        mask = torch.zeros(1, 2, *SIZE)
+        mask[:, 0, : SIZE[0] // 2] = 1
+        mask[:, 1, SIZE[0] // 2 :] = 1
+        self.body = nn.Sequential(*[nn.Identity() for _ in range(5)], layer, nn.Identity(), nn.Identity())
+        self.mask = mask
+
+    def __getitem__(self, index):
+        return self.body
+
+    def forward(self, images):
+        return 20 * (self.body(images) * self.mask).mean(dim=(2, 3))
+
+
+def predict(model):
+    def p_female(images):
+        with torch.inference_mode():
+            batch = torch.from_numpy(images)[:, None].float() / 255
+            return model(batch).softmax(dim=1)[:, 0].numpy()
+
+    return p_female
+
+
+@pytest.fixture
+def images():
+    """Eight images; the upper half of the first four and the lower half of the others is bright at the left."""
+    made = np.full((8, *SIZE), 10, np.uint8)
+    made[:4, :12, :16] = 250
+    made[4:, 12:, :16] = 250
+    return made
+
+
+CLASSES = np.array([0] * 4 + [1] * 4)
+
+
+def test_the_map_points_at_what_raises_the_score(images):
+    maps = grad_cam.grad_cam(Brightness(), images, NORMALISATION, CLASSES, stage="layer2")
+    assert maps.shape == (8, *SIZE) and maps.min() >= 0 and maps.max() == pytest.approx(1)
+    assert maps[0, :12, :16].mean() > 5 * maps[0, :12, 16:].mean()
+
+
+def test_maps_do_not_depend_on_the_batch(images, monkeypatch):
+    whole = grad_cam.grad_cam(Brightness(), images, NORMALISATION, CLASSES, stage="layer2")
+    monkeypatch.setattr(grad_cam, "BATCH", 3)
+    assert np.allclose(whole, grad_cam.grad_cam(Brightness(), images, NORMALISATION, CLASSES, stage="layer2"))
+
+
+def test_a_frozen_body_has_the_same_maps_and_no_gradient_is_left_behind(images):
+    model, frozen = Brightness(), Brightness()
+    for parameter in frozen.parameters():
+        parameter.requires_grad_(False)
+    free = grad_cam.grad_cam(model, images, NORMALISATION, CLASSES, stage="layer2")
+    assert np.array_equal(free, grad_cam.grad_cam(frozen, images, NORMALISATION, CLASSES, stage="layer2"))
+    assert all(parameter.grad is None for parameter in model.parameters())
+
+
+def test_an_ensembles_map_is_the_mean_of_its_members(images):
+    sharp, blurred = Brightness(), Brightness()
+    blurred.body[5] = nn.Sequential(blurred.body[5], nn.AvgPool2d(9, 1, 4))
+    one, other, both = (
+        grad_cam.grad_cam(model, images, NORMALISATION, CLASSES, stage="layer2")
+        for model in (sharp, blurred, Ensemble([sharp, blurred]))
+    )
+    mean = (one + other) / 2
+    assert not np.allclose(one, other)
+    np.testing.assert_allclose(both, mean / mean.max(axis=(1, 2), keepdims=True), rtol=1e-6)
+
+
+def test_hooks_are_gone_afterwards_even_after_an_error(images):
+    model = Brightness()
+    grad_cam.grad_cam(model, images, NORMALISATION, CLASSES, stage="layer2")
+    with pytest.raises(RuntimeError), grad_cam.feature_maps(model.body[5]):
+        raise RuntimeError
+    assert not model.body[5]._forward_hooks
+
+
+def test_attention_is_a_share_that_goes_where_the_map_is():
+    maps = np.zeros((2, 4, 7), np.float32)
+    maps[0, 0] = 1
+    maps[1] = 1
+    attention = grad_cam.attention_per_coefficient(maps)
+    assert attention.shape == (2, N_MFCC) and np.allclose(attention.sum(axis=1), 1)
+    assert np.allclose(attention[0, :3], 1 / 3) and np.allclose(attention[1], 1 / 12)
+
+
+def test_rows_that_straddle_coefficients_are_divided_by_overlap():
+    overlap = grad_cam._row_overlap(32)
+    assert overlap.shape == (32, 12) and np.allclose(overlap.sum(axis=1), 1)
+    assert np.allclose(overlap.sum(axis=0), 32 / 12)
+    assert overlap[2, 0] == pytest.approx(2 / 3) and overlap[2, 1] == pytest.approx(1 / 3)
+
+
+def test_hiding_a_coefficient_changes_the_answer_only_if_it_is_used(images):
+    model = Brightness()
+    model.mask = torch.zeros_like(model.mask)
+    model.mask[:, 0, 4:6] = 1  # coefficient 2 of 12 on 24 rows
+    told = predict(model)
+    hidden = grad_cam.occlude_coefficients(told, images)
+    changed = np.abs(hidden - told(images)).max(axis=1) > 1e-3
+    assert changed.tolist() == [coefficient == 2 for coefficient in range(N_MFCC)]
+
+
+def test_a_right_map_beats_random_order_and_a_wrong_one_does_not(images):
+    model = Brightness()
+    maps = grad_cam.grad_cam(model, images, NORMALISATION, CLASSES, stage="layer2")
+    right = grad_cam.deletion_and_insertion(predict(model), images, maps, CLASSES)
+    areas = {name: grad_cam.area_under(curve) for name, curve in right.items()}
+    assert areas["deletion"] < areas["random_deletion"] and areas["insertion"] > areas["random_insertion"]
+    wrong = grad_cam.deletion_and_insertion(predict(model), images, 1 - maps, CLASSES)
+    assert grad_cam.area_under(wrong["deletion"]) > areas["random_deletion"]
+
+
+def test_deletion_starts_from_the_whole_image_and_ends_with_none_of_it(images):
+    model = Brightness()
+    maps = grad_cam.grad_cam(model, images, NORMALISATION, CLASSES, stage="layer2")
+    curves = grad_cam.deletion_and_insertion(predict(model), images, maps, CLASSES)
+    p_female = predict(model)(images)
+    assert curves["deletion"][0] == pytest.approx(np.where(CLASSES == 0, p_female, 1 - p_female).mean())
+    assert curves["deletion"][-1] == pytest.approx(curves["insertion"][0])
+    assert curves["insertion"][-1] == pytest.approx(curves["deletion"][0])
+
+
+def test_a_cell_is_said_in_coefficients_and_milliseconds():
+    assert grad_cam.cell_size(np.zeros((1, 4, 14))) == pytest.approx((3, 70))
