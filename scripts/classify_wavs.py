@@ -15,18 +15,7 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
-SUFFIXES = {".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".au", ".caf"}
-
-
-def sound_files(paths: list[Path]) -> list[Path]:
-    """The files among the paths, and the sound files in the folders among them, in order of name."""
-    files = []
-    for path in paths:
-        if path.is_dir():
-            files += sorted(inside for inside in path.iterdir() if inside.suffix.lower() in SUFFIXES)
-        else:
-            files.append(path)
-    return files
+from speaker_gender.sound.files import sound_files
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -45,7 +34,8 @@ def main(arguments: list[str] | None = None) -> int:
 
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # its threads cost more than they gain in products this small
     # Imported late, so that wrong usage is answered at once.
-    from speaker_gender.answering.classification import classify_recordings, default_model, load_classifier
+    from speaker_gender.answering.classification import classify_recordings
+    from speaker_gender.answering.classifier import default_model, load_classifier
     from speaker_gender.learning.model_files import ModelError
 
     try:

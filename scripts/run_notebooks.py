@@ -90,7 +90,8 @@ def main() -> int:
         os.environ |= {"SMOKE": "1", "CORPUS": "demo"}
         os.environ.setdefault("WORKSPACE", tempfile.mkdtemp(prefix="gender_smoke_"))
 
-    from speaker_gender.corpora.audiomnist import CorpusError, resolve_corpus
+    from speaker_gender.corpora.corpus import CorpusError
+    from speaker_gender.corpora.resolving import resolve_corpus
 
     try:
         corpus = resolve_corpus()
@@ -123,8 +124,8 @@ def has_one_gender(corpus) -> bool:
 def has_few_speakers(corpus) -> bool:
     """Whether the maps hold too few speakers of a gender to divide them; False where there are no maps."""
     from speaker_gender.config import GENDERS
-    from speaker_gender.corpora.audiomnist import CorpusError
-    from speaker_gender.images.generation import load_maps
+    from speaker_gender.corpora.corpus import CorpusError
+    from speaker_gender.images.maps import load_maps
 
     try:
         speakers = load_maps(corpus).groupby("gender")["speaker"].nunique()

@@ -12,7 +12,8 @@ import soundfile
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "scripts"))
 
 from speaker_gender import config
-from speaker_gender.corpora.audiomnist import METADATA, Corpus, corpus_name
+from speaker_gender.corpora.audiomnist import METADATA
+from speaker_gender.corpora.corpus import Corpus, corpus_name
 
 CARD = {  # of a model that says no more than it must
     "key": "x",

@@ -24,7 +24,7 @@ from speaker_gender.caching import ABANDONED, cached_array, cached_json
 from speaker_gender.corpora.audiomnist import load_recordings
 from speaker_gender.images import generation
 from speaker_gender.images.generation import generate_images, open_jpeg
-from speaker_gender.learning import training
+from speaker_gender.learning import checkpoints
 from speaker_gender.learning.model_files import write_model
 from studies import generate_images as program
 
@@ -201,7 +201,7 @@ def train(corpus, name: str) -> None:
     """A tiny network on random images, four epochs."""
     import torch
 
-    from speaker_gender.learning.networks import Recipe
+    from speaker_gender.learning.recipes import Recipe
     from speaker_gender.learning.training import train_model
 
     torch.set_num_threads(1)
@@ -284,7 +284,7 @@ def save_where_there_is_no_room(folder, make_full) -> None:
     make_full(folder)
     for save in (
         lambda: write_model(folder / "x.safetensors", bytes(40_000), {"name": "new"}, onnx=b"new"),
-        lambda: training._save_checkpoint(learner(50_000), folder / "x.checkpoint", "new", []),
+        lambda: checkpoints.save_checkpoint(learner(50_000), folder / "x.checkpoint", "new", []),
     ):
         with pytest.raises(OSError, match="No space left|File too large") as error:
             save()
@@ -299,7 +299,7 @@ def learner(n_weights: int) -> SimpleNamespace:
 def test_where_there_is_no_room_a_model_and_a_checkpoint_stay_as_they_were(tmp_path, context, full_disk):
     folder, make_full = full_disk
     write_model(folder / "x.safetensors", b"old", {"name": "old"}, onnx=b"old too")
-    training._save_checkpoint(learner(10), folder / "x.checkpoint", "old", [])
+    checkpoints.save_checkpoint(learner(10), folder / "x.checkpoint", "old", [])
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
     Run(context, save_where_there_is_no_room, folder, make_full).finish()
     assert {path.name: path.read_bytes() for path in folder.iterdir() if path.name != "large"} == before

@@ -14,9 +14,11 @@ from PIL import Image
 
 from speaker_gender.caching import cached_array, cached_json
 from speaker_gender.config import ROOT
-from speaker_gender.corpora.audiomnist import METADATA, CorpusError, load_recordings
+from speaker_gender.corpora.audiomnist import METADATA, load_recordings
+from speaker_gender.corpora.corpus import CorpusError
 from speaker_gender.images import generation
-from speaker_gender.images.generation import generate_images, load_maps
+from speaker_gender.images.generation import generate_images
+from speaker_gender.images.maps import load_maps
 from speaker_gender.learning.dataset import available_images, load_images
 
 SIZE = (12, 98)

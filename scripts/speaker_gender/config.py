@@ -15,10 +15,15 @@ MFC_DATASET = WORKSPACE / "mfc_dataset"
 RESULTS = WORKSPACE / "results"
 PNGS = WORKSPACE / "pngs"
 
+MY_WAVS = WORKSPACE / "nbs" / "my_wavs"
+
 AUDIOMNIST = ROOT.parent / "AudioMNIST" / "data"
 
 SAMPLE_RATE = 48_000  # Hz, of AudioMNIST and of everything derived from it
 RECORDING_SAMPLES = 47_998  # AudioMNIST's longest recording; the study pads all others to it
+
+WORKING_RATE = 16_000  # Hz, at which speech is analysed and augmented
+WORKING_SAMPLES = RECORDING_SAMPLES * WORKING_RATE // SAMPLE_RATE  # 15,999
 
 GENDERS = ("female", "male")  # the classes of every model, in this order; female is the positive one
 

@@ -22,11 +22,13 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from speaker_gender.caching import cached_json
 from speaker_gender.config import SEED
-from speaker_gender.corpora.audiomnist import Corpus, CorpusError, resolve_corpus
-from speaker_gender.images.generation import load_maps
+from speaker_gender.corpora.corpus import Corpus, CorpusError
+from speaker_gender.corpora.resolving import resolve_corpus
+from speaker_gender.images.maps import load_maps
 from speaker_gender.learning.dataset import available_images, decode_images, make_dls
-from speaker_gender.learning.networks import Recipe
-from speaker_gender.learning.training import VERSION, fingerprint, make_learner, small_batch, versions
+from speaker_gender.learning.learners import make_learner
+from speaker_gender.learning.recipes import Recipe, small_batch
+from speaker_gender.learning.training import VERSION, fingerprint, versions
 
 SIZES = ((12, 98), (32, 56), (32, 112))  # the first is what an MFC JPEG was made from
 N_TRAIN, N_VALID = 4_000, 1_000

@@ -29,20 +29,25 @@ from tqdm.auto import tqdm
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from speaker_gender.caching import cached_json, digest, write_json
-from speaker_gender.config import SAMPLE_RATE, SEED, smoke
-from speaker_gender.corpora.audiomnist import Corpus, CorpusError, load_recordings, resolve_corpus, with_stamps
+from speaker_gender.config import SAMPLE_RATE, SEED, WORKING_RATE, WORKING_SAMPLES, smoke
+from speaker_gender.corpora.audiomnist import load_recordings
+from speaker_gender.corpora.corpus import Corpus, CorpusError, with_stamps
+from speaker_gender.corpora.resolving import resolve_corpus
 from speaker_gender.images import harmonic, mfc
-from speaker_gender.images.generation import map_images, plan_images
+from speaker_gender.images.generation import plan_images
+from speaker_gender.images.maps import map_images
 from speaker_gender.images.views import shrink
+from speaker_gender.judging.comparisons import describe, paired_difference, pooled
 from speaker_gender.judging.evaluation import scores
 from speaker_gender.learning import dataset
 from speaker_gender.learning.dataset import grey_stats, make_dls
+from speaker_gender.learning.folds import n_folds
+from speaker_gender.learning.learners import class_weights
 from speaker_gender.learning.networks import predict, small_network
 from speaker_gender.learning.splits import grouped_folds
-from speaker_gender.learning.training import class_weights, versions
+from speaker_gender.learning.training import versions
 from speaker_gender.sound import pitch, reading
 from speaker_gender.sound.reading import read_signal
-from studies.unseen_speakers import describe, n_folds, paired_difference, pooled
 
 VERSION = 1  # part of the cache's key: raise it when a change here changes an answer
 
@@ -66,7 +71,7 @@ def mfc_form(signal: np.ndarray, *, front: int) -> np.ndarray:
 def mel_form(signal: np.ndarray, *, front: int) -> np.ndarray:
     """A mel spectrogram with the window of view harmonic: low bands evenly spaced, high ones in log frequency."""
     weights = librosa.filters.mel(
-        sr=harmonic.WORKING_RATE,
+        sr=WORKING_RATE,
         n_fft=harmonic.N_FFT,
         n_mels=N_MELS,
         fmin=MEL_FREQUENCIES[0],
@@ -78,14 +83,14 @@ def mel_form(signal: np.ndarray, *, front: int) -> np.ndarray:
 def linear_form(signal: np.ndarray, *, front: int) -> np.ndarray:
     """The lines of the same spectrum up to 2 kHz, as they are: harmonics are evenly spaced, formants are cut off."""
     powers = _spectrum(signal, front, n_fft=harmonic.WINDOW_LENGTH)
-    return harmonic.to_image(powers[: HIGHEST_LINEAR * harmonic.WINDOW_LENGTH // harmonic.WORKING_RATE])[np.newaxis]
+    return harmonic.to_image(powers[: HIGHEST_LINEAR * harmonic.WINDOW_LENGTH // WORKING_RATE])[np.newaxis]
 
 
 def without_pitch_form(signal: np.ndarray, *, front: int) -> np.ndarray:
     """View harmonic of the spectrum's envelope: the same bands, frames and levels, the harmonics smoothed away."""
     powers = _spectrum(signal, front)
     cepstrum = np.fft.irfft(np.log(powers + 1e-10 * powers.max() + 1e-30), axis=0)
-    kept = round(LEAST_QUEFRENCY * harmonic.WORKING_RATE)
+    kept = round(LEAST_QUEFRENCY * WORKING_RATE)
     cepstrum[kept : len(cepstrum) - kept + 1] = 0
     envelope = np.exp(np.fft.rfft(cepstrum, axis=0).real)
     return harmonic.to_image(harmonic.band_weights().T @ envelope)[np.newaxis]
@@ -132,7 +137,7 @@ def _spectrum(signal: np.ndarray, front: int, *, n_fft: int = harmonic.N_FFT) ->
 
 
 def _at_working_rate(signal: np.ndarray, front: int) -> np.ndarray:
-    return soxr.resample(mfc.pad(signal, front), SAMPLE_RATE, harmonic.WORKING_RATE)[: harmonic.PADDED_SAMPLES]
+    return soxr.resample(mfc.pad(signal, front), SAMPLE_RATE, WORKING_RATE)[:WORKING_SAMPLES]
 
 
 FORMS: dict[str, tuple[str, Callable[..., np.ndarray]]] = {  # name → title, function to uint8 (channels, h, w)

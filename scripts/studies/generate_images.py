@@ -12,7 +12,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from speaker_gender.corpora.audiomnist import CorpusError, load_recordings, resolve_corpus
+from speaker_gender.corpora.audiomnist import load_recordings
+from speaker_gender.corpora.corpus import CorpusError
+from speaker_gender.corpora.resolving import resolve_corpus
 from speaker_gender.images.generation import generate_images
 from speaker_gender.images.views import VIEWS
 from speaker_gender.sound.reading import printable

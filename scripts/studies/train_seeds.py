@@ -13,12 +13,14 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from speaker_gender.config import SEED
-from speaker_gender.corpora.audiomnist import CorpusError, resolve_corpus
-from speaker_gender.images.generation import load_maps
+from speaker_gender.corpora.corpus import CorpusError
+from speaker_gender.corpora.resolving import resolve_corpus
+from speaker_gender.images.maps import load_maps
 from speaker_gender.learning.dataset import available_images, load_images
 from speaker_gender.learning.model_files import ModelError
+from speaker_gender.learning.recipes import default_recipe
 from speaker_gender.learning.splits import random_split
-from speaker_gender.learning.training import default_recipe, train_model
+from speaker_gender.learning.training import train_model
 
 
 def main() -> int:

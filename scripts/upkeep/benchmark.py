@@ -39,17 +39,23 @@ from skimage.transform import resize
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from speaker_gender import config
-from speaker_gender.answering.classification import SHIPPED_MODEL, classify_recordings, load_classifier
+from speaker_gender.answering.classification import classify_recordings
+from speaker_gender.answering.classifier import SHIPPED_MODEL, load_classifier
 from speaker_gender.caching import write_json
 from speaker_gender.config import GENDERS, RECORDING_SAMPLES, RESULTS, ROOT, SAMPLE_RATE, SEED
-from speaker_gender.corpora.audiomnist import Corpus, CorpusError, load_recordings, resolve_corpus, with_stamps
-from speaker_gender.images.generation import generate_images, load_maps, map_images, plan_images
+from speaker_gender.corpora.audiomnist import load_recordings
+from speaker_gender.corpora.corpus import Corpus, CorpusError, with_stamps
+from speaker_gender.corpora.resolving import resolve_corpus
+from speaker_gender.images.generation import generate_images, plan_images
+from speaker_gender.images.maps import load_maps, map_images
 from speaker_gender.judging.grad_cam import STAGES, grad_cam
 from speaker_gender.learning.dataset import available_images, decode_images, make_dls
+from speaker_gender.learning.learners import make_learner
 from speaker_gender.learning.model_files import ModelError
-from speaker_gender.learning.networks import Recipe, make_network
+from speaker_gender.learning.networks import make_network
+from speaker_gender.learning.recipes import Recipe
 from speaker_gender.learning.splits import random_split
-from speaker_gender.learning.training import make_learner, versions
+from speaker_gender.learning.training import versions
 
 PAIRS = 5
 RECORDINGS = 1_000  # that images are made of, and that are classified
@@ -401,7 +407,8 @@ import pandas as pd
 from fastai.callback.core import Callback, CancelFitException
 from speaker_gender.learning.dataset import make_dls
 from speaker_gender.learning.splits import random_split
-from speaker_gender.learning.training import default_recipe, make_learner
+from speaker_gender.learning.recipes import default_recipe
+from speaker_gender.learning.learners import make_learner
 
 recipe = default_recipe({n_images})
 images = np.random.default_rng(0).integers(0, 256, ({n_images}, *recipe.image_size), dtype=np.uint8)

@@ -14,26 +14,14 @@ from PIL import Image
 from safetensors.torch import save
 
 import classify_wavs
-from speaker_gender.answering.classification import (
-    classify_recording,
-    classify_recordings,
-    combine,
-    load_classifier,
-    window_images,
-)
+from speaker_gender.answering.classification import classify_recording, classify_recordings, combine, window_images
+from speaker_gender.answering.classifier import load_classifier
 from speaker_gender.config import RECORDING_SAMPLES, ROOT
 from speaker_gender.images.views import VIEWS
 from speaker_gender.learning.calibration import log_odds
 from speaker_gender.learning.model_files import ModelError, write_model
-from speaker_gender.learning.networks import (
-    Ensemble,
-    Recipe,
-    load_network,
-    make_network,
-    predict,
-    save_network,
-    to_onnx,
-)
+from speaker_gender.learning.networks import Ensemble, load_network, make_network, predict, save_network, to_onnx
+from speaker_gender.learning.recipes import Recipe
 from speaker_gender.sound.reading import read_signal
 
 RECIPE = Recipe(image_size=(32, 56))

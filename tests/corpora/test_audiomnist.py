@@ -11,16 +11,9 @@ from conftest import flip_bit
 
 from speaker_gender import config
 from speaker_gender.corpora import audiomnist as corpora
-from speaker_gender.corpora.audiomnist import (
-    Corpus,
-    CorpusError,
-    completeness,
-    corrections,
-    load_recordings,
-    load_speakers,
-    resolve_corpus,
-    with_stamps,
-)
+from speaker_gender.corpora.audiomnist import completeness, corrections, load_recordings, load_speakers
+from speaker_gender.corpora.corpus import Corpus, CorpusError, corpus_name, with_stamps
+from speaker_gender.corpora.resolving import resolve_corpus
 
 
 @pytest.fixture
@@ -36,7 +29,7 @@ def make_corpus(tmp_path, monkeypatch):
         for path in paths:
             (folder / path).parent.mkdir(exist_ok=True)
             soundfile.write(folder / path, np.zeros(sample_rate // 2), sample_rate, subtype="PCM_16")
-        return Corpus(corpora.corpus_name(folder), folder)
+        return Corpus(corpus_name(folder), folder)
 
     return make
 
@@ -49,9 +42,9 @@ def audiomnist_metadata():
 
 
 def test_a_corpus_is_named_after_its_folder(tmp_path):
-    assert corpora.corpus_name(tmp_path / "AudioMNIST" / "data") == "audiomnist"
-    assert corpora.corpus_name(tmp_path / "AudioMNIST_AZ" / "data") == "audiomnist_az"
-    assert corpora.corpus_name(tmp_path / "my voices") == "my_voices"
+    assert corpus_name(tmp_path / "AudioMNIST" / "data") == "audiomnist"
+    assert corpus_name(tmp_path / "AudioMNIST_AZ" / "data") == "audiomnist_az"
+    assert corpus_name(tmp_path / "my voices") == "my_voices"
 
 
 def test_the_choice_comes_first_then_the_environment_then_what_is_there(make_corpus, monkeypatch, tmp_path):

@@ -10,14 +10,14 @@ from conftest import buzz
 
 from speaker_gender.corpora.audiomnist import METADATA, load_recordings
 from speaker_gender.corpora.checks import check_corpus, labels_checked, listen
-from speaker_gender.images.generation import map_images, write_maps
+from speaker_gender.images.maps import map_images, maps_if_there, write_maps
 
 RATE = 16_000
 
 
 def report(corpus) -> list[tuple]:
     """(check, speaker, recordings) of each row."""
-    found = check_corpus(corpus, listen(corpus, load_recordings(corpus)))
+    found = check_corpus(listen(corpus, load_recordings(corpus)), maps_if_there(corpus))
     assert list(found.columns) == ["check", "speaker", "recordings", "what"]
     assert all(row["what"] and "\n" not in row["what"] for _, row in found.iterrows())
     return list(found[["check", "speaker", "recordings"]].itertuples(index=False, name=None))

@@ -9,9 +9,11 @@ import soundfile
 from PIL import Image
 
 from speaker_gender.config import ROOT
-from speaker_gender.corpora.audiomnist import Corpus, CorpusError, load_recordings, with_stamps
+from speaker_gender.corpora.audiomnist import load_recordings
+from speaker_gender.corpora.corpus import Corpus, CorpusError, with_stamps
 from speaker_gender.images import generation
-from speaker_gender.images.generation import generate_images, load_maps, map_images, plan_images
+from speaker_gender.images.generation import generate_images, plan_images
+from speaker_gender.images.maps import load_maps, map_images
 
 REFERENCE = ROOT.parent / "shared" / "data" / "audiomnist_recordings.csv"
 

@@ -5,13 +5,14 @@ import pandas as pd
 import pytest
 
 from speaker_gender.corpora.audiomnist import load_recordings
-from speaker_gender.images.generation import generate_images, load_maps
+from speaker_gender.corpora.pitches import median_pitch
+from speaker_gender.images.generation import generate_images
+from speaker_gender.images.maps import load_maps
 from speaker_gender.judging import baselines
 from speaker_gender.judging.baselines import baseline_predictions, mfcc_statistics
 from speaker_gender.judging.evaluation import scores
 from speaker_gender.learning.dataset import available_images
 from speaker_gender.learning.splits import split_by_speaker
-from speaker_gender.sound.pitch import median_pitch
 
 
 @pytest.fixture

@@ -6,10 +6,13 @@ import torch
 from fastai.torch_core import TensorImage, set_seed
 from PIL import Image
 
-from speaker_gender.corpora.audiomnist import CorpusError, load_recordings
-from speaker_gender.images.generation import generate_images, load_maps
+from speaker_gender.corpora.audiomnist import load_recordings
+from speaker_gender.corpora.corpus import CorpusError
+from speaker_gender.images.generation import generate_images
+from speaker_gender.images.maps import load_maps
 from speaker_gender.images.views import shrink
-from speaker_gender.learning.dataset import TimeShift, available_images, grey_stats, load_images, make_dls, to_batch
+from speaker_gender.learning.batches import to_batch
+from speaker_gender.learning.dataset import TimeShift, available_images, grey_stats, load_images, make_dls
 from speaker_gender.learning.splits import random_split
 
 SIZE = (32, 112)

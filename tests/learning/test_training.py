@@ -14,10 +14,12 @@ from safetensors.torch import load_file, save_file
 from torch.nn.functional import cross_entropy
 from torchvision.models import resnet34
 
-from speaker_gender.learning import training
+from speaker_gender.learning import imagenet, recipes, training
+from speaker_gender.learning.learners import TellSpeakers
 from speaker_gender.learning.model_files import ModelError
-from speaker_gender.learning.networks import Recipe, predict
-from speaker_gender.learning.training import TellSpeakers, train_model
+from speaker_gender.learning.networks import predict
+from speaker_gender.learning.recipes import Recipe
+from speaker_gender.learning.training import train_model
 
 RECIPE = Recipe(image_size=(32, 32), epochs=2, batch_size=8, max_shift=0.1)
 
@@ -237,9 +239,9 @@ def test_a_model_whose_files_are_damaged_is_trained_again(buzz_corpus, data, suf
 
 
 def test_small_corpora_get_as_many_epochs_as_it_takes_within_limits():
-    few, some, more, many = (training.default_recipe(n_images) for n_images in (100, 1_000, 8_000, 30_000))
-    assert few.epochs == training.MOST_EPOCHS and more.epochs == training.FEWEST_EPOCHS
-    assert some.epochs * 800 / some.batch_size == pytest.approx(training.LEAST_STEPS, rel=0.1)
+    few, some, more, many = (recipes.default_recipe(n_images) for n_images in (100, 1_000, 8_000, 30_000))
+    assert few.epochs == recipes.MOST_EPOCHS and more.epochs == recipes.FEWEST_EPOCHS
+    assert some.epochs * 800 / some.batch_size == pytest.approx(recipes.LEAST_STEPS, rel=0.1)
     assert few.batch_size == 20 and some.batch_size == 64, "an epoch has four batches at least"
     assert many.speaker_weight and not some.speaker_weight
 
@@ -247,11 +249,11 @@ def test_small_corpora_get_as_many_epochs_as_it_takes_within_limits():
 def test_weights_that_cannot_be_downloaded_are_one_line_without_paths(monkeypatch, capsys):
     def offline(**_options):
         print("Downloading to /some/folder/of/this/machine")
-        raise training.URLError("no network")
+        raise imagenet.URLError("no network")
 
     monkeypatch.delenv("RESNET34_WEIGHTS")
     monkeypatch.delenv("SMOKE", raising=False)
-    monkeypatch.setattr(training.ResNet34_Weights.IMAGENET1K_V1, "get_state_dict", offline, raising=False)
+    monkeypatch.setattr(imagenet.ResNet34_Weights.IMAGENET1K_V1, "get_state_dict", offline, raising=False)
     assert training.imagenet_state() is None
     told = capsys.readouterr()
     assert told.out.count("\n") == 1 and "training from scratch" in told.out and not told.err

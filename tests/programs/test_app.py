@@ -22,7 +22,9 @@ import websocket
 pytest.importorskip("gradio", reason="gradio is not installed: the page was not tried")
 
 import app
-from speaker_gender.answering.classification import classify_recording, default_model, load_classifier
+from speaker_gender.answering import page as page_module
+from speaker_gender.answering.classification import classify_recording
+from speaker_gender.answering.classifier import default_model, load_classifier
 from speaker_gender.config import ROOT, SAMPLE_RATE
 from speaker_gender.learning.model_files import ModelError
 from speaker_gender.sound.reading import read_signal
@@ -44,16 +46,16 @@ def classifier():
 
 
 def test_the_answer_is_the_classifiers_and_every_part_is_there(classifier):
-    result = app.analyse(classifier, FEMALE, name="seven.wav")
+    result = page_module.analyse(classifier, FEMALE, name="seven.wav")
     expected = classify_recording(classifier, FEMALE)
     assert (result.answer.gender, result.answer.p_female) == (expected.gender, expected.p_female)
     assert len(result.images) == result.answer.windows == 1
     assert result.sound.startswith("<svg") and result.images[0].startswith("<svg")
-    assert app.sentence(result).startswith("seven.wav: female (female ")
+    assert page_module.sentence(result).startswith("seven.wav: female (female ")
 
 
 def test_a_higher_voice_has_a_higher_median_pitch(classifier):
-    female, male = (app.analyse(classifier, path, name="x").median_pitch for path in (FEMALE, MALE))
+    female, male = (page_module.analyse(classifier, path, name="x").median_pitch for path in (FEMALE, MALE))
     assert 60 < male < 165 < female < 420
 
 
@@ -73,44 +75,48 @@ def test_without_an_answer_one_sentence_says_why(classifier, tmp_path, sound, re
         path.write_text("not sound")
     else:
         soundfile.write(path, sound, 8_000 if len(sound) > 60 * 8_000 else SAMPLE_RATE)
-    result = app.analyse(classifier, path, name="x.wav")
+    result = page_module.analyse(classifier, path, name="x.wav")
     assert result.answer.gender is None and not result.images
-    assert reason in result.answer.reason and "\n" not in result.answer.reason and str(tmp_path) not in app.card(result)
+    assert (
+        reason in result.answer.reason
+        and "\n" not in result.answer.reason
+        and str(tmp_path) not in page_module.card(result)
+    )
     assert result.answer.reason.endswith((".", "?", ")"))
-    assert app.sentence(result).startswith("No answer for x.wav: ")
+    assert page_module.sentence(result).startswith("No answer for x.wav: ")
 
 
 def test_a_long_recording_shows_its_first_windows_and_says_how_many_there_are(classifier, tmp_path):
     pause = np.zeros(SAMPLE_RATE // 2)
     word = read_signal(FEMALE) / 32_768
     soundfile.write(tmp_path / "long.wav", np.concatenate([word, pause] * 8), SAMPLE_RATE)
-    result = app.analyse(classifier, tmp_path / "long.wav", name="long.wav")
-    assert result.answer.windows == 8 and len(result.images) == app.MOST_WINDOWS
-    assert "8 windows" in app.card(result) and f"first {app.MOST_WINDOWS}" in app.card(result)
+    result = page_module.analyse(classifier, tmp_path / "long.wav", name="long.wav")
+    assert result.answer.windows == 8 and len(result.images) == page_module.MOST_WINDOWS
+    assert "8 windows" in page_module.card(result) and f"first {page_module.MOST_WINDOWS}" in page_module.card(result)
 
 
 def test_the_name_of_a_file_cannot_bring_html_into_the_page(classifier):
     name = '<img src=x onerror=alert(1)>".wav'
-    result = app.analyse(classifier, FEMALE, name=name)
-    assert "<img" not in app.card(result)
+    result = page_module.analyse(classifier, FEMALE, name=name)
+    assert "<img" not in page_module.card(result)
 
 
 def test_the_kept_wav_is_the_recording_sample_for_sample_and_never_replaces_one(classifier, tmp_path):
-    result = app.analyse(classifier, FEMALE, name="../seven.wav")
-    paths = [app.keep(result, tmp_path / "my_wavs") for _ in range(3)]
+    result = page_module.analyse(classifier, FEMALE, name="../seven.wav")
+    paths = [page_module.keep(result, tmp_path / "my_wavs") for _ in range(3)]
     assert [path.name for path in paths] == ["seven.wav", "seven_2.wav", "seven_3.wav"]
     assert {path.parent for path in paths} == {tmp_path / "my_wavs"}
     np.testing.assert_array_equal(read_signal(paths[2]), read_signal(FEMALE))
 
 
 def test_names_are_told_apart():
-    assert app.unused_name("a.wav", set()) == "a.wav"
-    assert app.unused_name("a.wav", {"a.wav", "a.wav (2)"}) == "a.wav (3)"
+    assert page_module.unused_name("a.wav", set()) == "a.wav"
+    assert page_module.unused_name("a.wav", {"a.wav", "a.wav (2)"}) == "a.wav (3)"
 
 
 @pytest.mark.parametrize("probability, text", [(0.99999, "> 99.9%"), (0.5, "50.0%"), (1e-5, "< 0.1%")])
 def test_no_certainty_is_claimed(probability, text):
-    assert app.percent(probability) == text
+    assert page_module.percent(probability) == text
 
 
 def test_without_a_model_one_line_says_so(monkeypatch, capsys):
@@ -126,7 +132,7 @@ def test_without_a_model_one_line_says_so(monkeypatch, capsys):
 def test_a_taken_port_is_one_line(monkeypatch, capsys):
     monkeypatch.setattr(app.signals, "signal", lambda *_: None)
     with socket.socket() as taken:
-        taken.bind((app.ADDRESS, 0))
+        taken.bind((page_module.ADDRESS, 0))
         taken.listen()
         port = taken.getsockname()[1]
         assert app.main(["--no-browser", "--port", str(port)]) == 1
@@ -386,7 +392,7 @@ def test_nothing_is_asked_of_any_other_host(server, browser):
     assert not [url for url in asked if not url.startswith((address, "data:", "blob:"))]
     refused = [event["params"]["entry"]["text"] for event in tab.events if event["method"] == "Log.entryAdded"]
     assert not [text for text in refused if "Content Security Policy" in text]
-    assert {line.split()[-1] for line in hosts.read_text().splitlines()} <= {app.ADDRESS, "None", "localhost"}
+    assert {line.split()[-1] for line in hosts.read_text().splitlines()} <= {page_module.ADDRESS, "None", "localhost"}
 
 
 def test_only_this_machine_is_served_under_its_own_name(server):

@@ -14,7 +14,7 @@ import pytest
 import run_notebooks
 from speaker_gender.config import ROOT
 from speaker_gender.corpora.audiomnist import METADATA, load_recordings
-from speaker_gender.images.generation import map_images, write_maps
+from speaker_gender.images.maps import map_images, write_maps
 
 NOTEBOOKS = sorted((ROOT / "nbs").glob("[0-9][0-9]_*.ipynb"))
 

@@ -2,7 +2,7 @@
 """Fuzzes the reading of sound files: whatever the bytes, there is a signal or one line, soon and in little memory.
 
     pip install atheris                                   (Linux; not in requirements.txt, no other check needs it)
-    python tests/fuzz_audio.py FOLDER -max_total_time=600 -rss_limit_mb=4000 -print_final_stats=1
+    python tests/sound/fuzz_reading.py FOLDER -max_total_time=600 -rss_limit_mb=4000 -print_final_stats=1
 
 Not run by pytest. The first run fills FOLDER with seeds, pieces of the WAVs of AudioMNIST and AudioMNIST_AZ beside the
 project (or of noise) in many formats; new inputs are added to them. It stops at the first input that raises anything
@@ -26,8 +26,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "scripts"))
 from speaker_gender.config import ROOT, SAMPLE_RATE
 from speaker_gender.images.views import VIEWS
 
-with atheris.instrument_imports(include=["audio"]):
-    from speaker_gender.sound import reading
+with atheris.instrument_imports(include=["speaker_gender.sound"]):
+    from speaker_gender.sound import reading, speech
 
 LONGEST = 5  # seconds of processor time
 LARGEST = 500_000  # KB by which one input may raise the peak of memory
@@ -70,8 +70,8 @@ def read_one(content: bytes) -> None:
         assert str(error).isprintable() and str(FILE) in str(error), "not one line that names the file"
     else:
         assert signal.ndim == 1 and len(signal) and np.isfinite(signal).all()
-        reason = reading.why_not_speech(signal, sample_rate=SAMPLE_RATE)
-        windows = reading.speech_windows(signal, sample_rate=SAMPLE_RATE)
+        reason = speech.why_not_speech(signal, sample_rate=SAMPLE_RATE)
+        windows = speech.speech_windows(signal, sample_rate=SAMPLE_RATE)
         assert not (reason and windows), "speech was found where there is none"
         for window in windows[:3]:
             for view in VIEWS.values():

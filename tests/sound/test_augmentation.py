@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 from scipy.signal import lfilter
 
-from speaker_gender.images.harmonic import PADDED_SAMPLES, WORKING_RATE
+from speaker_gender.config import WORKING_RATE, WORKING_SAMPLES
 from speaker_gender.sound import augmentation
-from speaker_gender.sound.reading import _analyse
+from speaker_gender.sound.speech import _analyse
 
 
 def vowel(pitch=128, formants=(700, 1_200, 2_600), seconds=0.6):
@@ -61,7 +61,7 @@ def test_a_whisper_has_no_pitch_and_the_same_formants():
 
 def test_an_augmented_second_is_one_second_and_the_same_for_the_same_seed():
     first, again, other = (augmentation.augment(vowel(), vowel(200), np.random.default_rng(seed)) for seed in (1, 1, 2))
-    assert first.shape == (PADDED_SAMPLES,) and np.isfinite(first).all()
+    assert first.shape == (WORKING_SAMPLES,) and np.isfinite(first).all()
     np.testing.assert_array_equal(first, again)
     assert not np.array_equal(first, other)
 
@@ -92,7 +92,9 @@ def test_what_is_left_out_is_left_as_it_was(monkeypatch):
     monkeypatch.setattr(
         augmentation, "revoice", lambda speech, *, pitch, formants: (pitch, formants) == (1, 1) and speech
     )
-    assert len(augmentation.augment(speech, other, np.random.default_rng(0), without="another voice")) == PADDED_SAMPLES
+    assert (
+        len(augmentation.augment(speech, other, np.random.default_rng(0), without="another voice")) == WORKING_SAMPLES
+    )
 
 
 def test_a_narrow_line_carries_nothing_above_its_end_and_all_below():

@@ -18,23 +18,17 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import classify_wavs
-from speaker_gender.answering import classification
-from speaker_gender.answering.classification import Classifier
+from speaker_gender.answering.classifier import SHIPPED_MODEL, Classifier
 from speaker_gender.config import RECORDING_SAMPLES, ROOT
-from speaker_gender.corpora.audiomnist import CorpusError, load_recordings
-from speaker_gender.images.generation import generate_images, load_maps
+from speaker_gender.corpora.audiomnist import load_recordings
+from speaker_gender.corpora.corpus import CorpusError
+from speaker_gender.images.generation import generate_images
+from speaker_gender.images.maps import load_maps
 from speaker_gender.images.views import VIEWS
 from speaker_gender.learning.dataset import available_images
 from speaker_gender.sound import reading
-from speaker_gender.sound.reading import (
-    AudioError,
-    printable,
-    read_header,
-    read_pieces,
-    read_signal,
-    speech_windows,
-    why_not_speech,
-)
+from speaker_gender.sound.reading import AudioError, printable, read_header, read_pieces, read_signal
+from speaker_gender.sound.speech import speech_windows, why_not_speech
 from studies import generate_images as program
 
 RATE = 48_000
@@ -221,8 +215,8 @@ def stub(monkeypatch):
     classifier = Classifier(
         Path("stub"), {"image_size": [112, 30]}, VIEWS["harmonic"], lambda images: np.full(len(images), 0.9)
     )
-    monkeypatch.setattr(classification, "load_classifier", lambda path: classifier)
-    monkeypatch.setattr(classification, "default_model", lambda: Path("stub"))
+    monkeypatch.setattr("speaker_gender.answering.classifier.load_classifier", lambda path: classifier)
+    monkeypatch.setattr("speaker_gender.answering.classifier.default_model", lambda: Path("stub"))
 
 
 def make_all_kinds(folder: Path) -> dict[str, str | None]:
@@ -303,7 +297,7 @@ def test_a_leading_dash_is_a_name_after_two_dashes(stub, tmp_path, monkeypatch, 
     assert capsys.readouterr().out.startswith("-dash.wav: female")
 
 
-@pytest.mark.skipif(not classification.SHIPPED_MODEL.exists(), reason="the shipped model is not there")
+@pytest.mark.skipif(not SHIPPED_MODEL.exists(), reason="the shipped model is not there")
 def test_a_real_run_is_one_line_a_file_in_a_terminal_that_takes_only_utf8(tmp_path):
     paths = make_names(tmp_path) if os.name != "nt" else []
     (tmp_path / "text.wav").write_bytes(REFUSED["text"][0])

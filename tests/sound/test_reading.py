@@ -9,7 +9,8 @@ import soundfile
 
 from speaker_gender.config import RECORDING_SAMPLES, SAMPLE_RATE
 from speaker_gender.sound import reading
-from speaker_gender.sound.reading import AudioError, read_pieces, read_signal, speech_windows, why_not_speech
+from speaker_gender.sound.reading import AudioError, read_pieces, read_signal
+from speaker_gender.sound.speech import speech_windows, why_not_speech
 
 RATE = 48_000
 

@@ -10,12 +10,14 @@ import torch
 from conftest import buzz
 
 import classify_wavs
-from speaker_gender.answering.classification import SHIPPED_MODEL, default_model, load_classifier
+from speaker_gender.answering import assessment
+from speaker_gender.answering.classifier import SHIPPED_MODEL, default_model, load_classifier
 from speaker_gender.config import ROOT
-from speaker_gender.corpora.audiomnist import CorpusError
+from speaker_gender.corpora.corpus import CorpusError
 from speaker_gender.learning import voices
 from speaker_gender.learning.networks import load_network, to_onnx
-from speaker_gender.sound.reading import read_signal, speech_windows
+from speaker_gender.sound.reading import read_signal
+from speaker_gender.sound.speech import speech_windows
 from studies.shipped_model import ablate, assess, train
 
 SAMPLES = sorted((ROOT / "nbs" / "my_wavs").glob("synthetic_*.wav"))
@@ -58,7 +60,7 @@ def librispeech(tmp_path, monkeypatch):
         sound = buzz(210 if female else 120, seconds=2.0, sample_rate=16_000, seed=number)
         soundfile.write(folder / f"{number}-7-0000.flac", sound, 16_000)
     (tmp_path / "SPEAKERS.TXT").write_text("\n".join(lines))
-    monkeypatch.setattr(voices, "LIBRISPEECH", tmp_path)
+    monkeypatch.setattr("speaker_gender.corpora.librispeech.LIBRISPEECH", tmp_path)
     monkeypatch.setattr(voices, "AUDIOMNIST", tmp_path / "none")
     return tmp_path
 
@@ -214,16 +216,16 @@ def test_speakers_that_a_model_learned_from_are_not_asked_about(librispeech, buz
     listed.write_text("\n".join(["source,speaker,part", *(f"buzz,buzz 0{number},train" for number in range(1, 5))]))
     with pytest.raises(CorpusError, match="no recordings of speakers that other was not trained on"):
         assess.unheard_recordings(buzz_corpus, model)
-    monkeypatch.setattr(assess, "librispeech_recordings", pd.DataFrame)
+    monkeypatch.setattr(assessment, "librispeech_recordings", pd.DataFrame)
     with pytest.raises(CorpusError, match="no recordings in LibriSpeech's layout"):
         assess.unheard_readers(model)
 
 
 def test_the_list_beside_the_shipped_model_agrees_with_its_card():
     card = json.loads(SHIPPED_MODEL.with_suffix(".json").read_text())
-    heard = [assess.heard_speakers(SHIPPED_MODEL, source) for source in card["data"]]
+    heard = [assessment.heard_speakers(SHIPPED_MODEL, source) for source in card["data"]]
     assert sum(map(len, heard)) == card["speakers"]["train"]
-    assert not assess.heard_speakers(SHIPPED_MODEL, "audiomnist_az")
+    assert not assessment.heard_speakers(SHIPPED_MODEL, "audiomnist_az")
 
 
 def test_a_doubtful_speaker_who_is_not_there_is_wrong_usage(buzz_corpus, monkeypatch, capsys):
@@ -236,13 +238,13 @@ def test_a_doubtful_speaker_who_is_not_there_is_wrong_usage(buzz_corpus, monkeyp
 def test_a_corpus_can_be_asked_about_as_if_recorded_at_another_rate(buzz_corpus, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(assess, "RESULTS", tmp_path)
     heard = []
-    classify = assess.classify_recordings
+    classify = assessment.classify_recordings
 
     def listen(classifier, paths):
         heard.extend((soundfile.info(path).samplerate, read_signal(path)) for path in paths)
         return classify(classifier, paths)
 
-    monkeypatch.setattr(assess, "classify_recordings", listen)
+    monkeypatch.setattr(assessment, "classify_recordings", listen)
     monkeypatch.setattr("sys.argv", ["assess_shipped_model.py", str(buzz_corpus.folder), "--sample-rate", "8000"])
     assert assess.main() == 0
     assert {rate for rate, _ in heard} == {8_000} and len(heard) == 24

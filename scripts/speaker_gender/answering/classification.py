@@ -2,38 +2,23 @@
 
 import functools
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import onnxruntime
 from PIL import Image
 
-from speaker_gender.config import GENDERS, RECORDING_SAMPLES, RESULTS, ROOT, SAMPLE_RATE
-from speaker_gender.images.views import VIEWS, View, shrink
+from speaker_gender.answering.classifier import Classifier, load_classifier
+from speaker_gender.config import RECORDING_SAMPLES, SAMPLE_RATE
+from speaker_gender.images.views import shrink
 from speaker_gender.learning.calibration import calibrated, log_odds, probability
-from speaker_gender.learning.model_files import ModelError, checked_file, usable_card
-from speaker_gender.sound.reading import AudioError, find_speech, read_pieces
+from speaker_gender.sound.reading import AudioError, read_pieces
+from speaker_gender.sound.speech import find_speech
 
-SHIPPED_MODEL = ROOT / "results" / "shipped" / "gender.safetensors"
 SILENCE = "silence"  # of find_speech's reasons the least telling
 FILES_A_WORKER = 50  # fewer are classified before another process has started
 BATCH = 16  # files a worker classifies before it reports back
-EXPLAINED_STAGES = {"resnet34": "layer2", "small": "third convolution"}  # 14 and 28 cells high in an image of 112 rows
-
-
-@dataclass(frozen=True)
-class Classifier:
-    """A trained model, ready to be asked.
-
-    predict: uint8 images (images, height, width) → p_female, shape (images,), before calibration.
-    """
-
-    path: Path
-    card: dict
-    view: View
-    predict: Callable[[np.ndarray], np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -47,61 +32,6 @@ class Answer:
     seconds: float | None
     windows: int
     reason: str | None
-
-
-def default_model() -> Path:
-    """The model that comes with the project, else one that notebook 03 has trained, on AudioMNIST rather than others.
-
-    Raises ModelError where there is none.
-    """
-    trained = RESULTS.glob("*/models/mfc_random_seed*.safetensors")
-    own = sorted(trained, key=lambda path: (path.parts[-3] != "audiomnist", path))
-    for path in (SHIPPED_MODEL, *own):
-        if path.exists():
-            return path
-    raise ModelError("there is no trained model yet: run notebooks 01 to 03 (bash scripts/run.sh), or name one")
-
-
-def load_classifier(path: Path, *, threads: int = 0) -> Classifier:
-    """The model in a safetensors file with its JSON card beside it. Raises ModelError for anything else.
-
-    Where the same network lies beside it as ONNX it runs by ONNX Runtime, which is there in a tenth of the time that
-    it takes to import torch, on so many threads (0: as many as there are cores).
-    """
-    card = usable_card(path)
-    if ".onnx" in card["sha256"]:
-        predict = _onnx_predictor(path.with_suffix(".onnx"), card, threads)
-    else:
-        predict = _torch_predictor(path)
-    return Classifier(path, card, VIEWS[card["view"]], predict)
-
-
-def _onnx_predictor(path: Path, card: dict, threads: int) -> Callable[[np.ndarray], np.ndarray]:
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    try:
-        session = onnxruntime.InferenceSession(checked_file(path, card), options, providers=["CPUExecutionProvider"])
-        (source,) = session.get_inputs()
-    except ModelError:
-        raise
-    except Exception as error:  # ONNX Runtime's have no base of their own
-        raise ModelError(f"{path}: not a network ({str(error).splitlines()[0]})") from None
-    mean, std = card["normalisation"]["mean"], card["normalisation"]["std"]
-
-    def predict(images: np.ndarray) -> np.ndarray:
-        grey = (images[:, np.newaxis] / 255 - mean) / std
-        (scores,) = session.run(None, {source.name: grey.astype(np.float32)})
-        odds = (scores[:, GENDERS.index("female")] - scores[:, GENDERS.index("male")]).astype(np.float64)
-        return probability(odds)
-
-    return predict
-
-
-def _torch_predictor(path: Path) -> Callable[[np.ndarray], np.ndarray]:
-    from speaker_gender.learning import networks  # here, because torch and fastai take seconds to import
-
-    network, card = networks.load_network(path)
-    return functools.partial(networks.predict, network, normalisation=card["normalisation"])
 
 
 def window_images(classifier: Classifier, signal: np.ndarray) -> tuple[np.ndarray, str | None]:
@@ -188,19 +118,3 @@ def classify_images(classifier: Classifier, images: np.ndarray) -> np.ndarray:
 def combine(p_female: np.ndarray) -> float:
     """One probability from those of several windows, shape (windows,): the mean of their log-odds, as a probability."""
     return float(probability(log_odds(p_female).mean()))
-
-
-def explain(classifier: Classifier, images: np.ndarray) -> np.ndarray:
-    """Grad-CAM of each image for the class that it is given, float32 (images, rows, columns) in 0…1."""
-    from speaker_gender.judging.grad_cam import grad_cam  # here, because only gradients need torch
-
-    said = np.where(classify_images(classifier, images) >= 0.5, GENDERS.index("female"), GENDERS.index("male"))
-    stage = EXPLAINED_STAGES[classifier.card["recipe"].get("architecture", "resnet34")]
-    return grad_cam(_network(classifier.path), images, classifier.card["normalisation"], said, stage=stage)
-
-
-@functools.lru_cache(maxsize=1)
-def _network(path: Path):
-    from speaker_gender.learning.networks import load_network
-
-    return load_network(path)[0]

@@ -1,13 +1,15 @@
 """A picture of an answer: what the network saw of a recording, and where it looked."""
 
+import functools
 from pathlib import Path
 
 import numpy as np
-from matplotlib.figure import Figure
 
-from speaker_gender.answering.classification import Answer, Classifier, explain, window_images
+from speaker_gender.answering.classification import Answer, classify_images, window_images
+from speaker_gender.answering.classifier import Classifier
 from speaker_gender.caching import replacing
-from speaker_gender.judging.figures import draw_grad_cam, draw_image
+from speaker_gender.config import GENDERS
+from speaker_gender.judging.figures import answer_figure
 from speaker_gender.sound.reading import read_pieces
 
 MOST_WINDOWS = 6  # that are drawn of a long recording
@@ -23,16 +25,20 @@ def draw_answer(classifier: Classifier, answer: Answer, path: Path) -> None:
         figure.savefig(partial, format="png", dpi=110, metadata={"Software": None})
 
 
-def answer_figure(images: np.ndarray, maps: np.ndarray, *, view: str) -> Figure:
-    """A column for each window: its image, uint8 (height, width), above, and the same under its Grad-CAM below."""
-    figure = Figure(figsize=(1.2 + 2.2 * len(images), 5), layout="constrained")
-    axes = figure.subplots(2, len(images), squeeze=False, sharex=True, sharey=True)
-    for column, (image, cam) in enumerate(zip(images, maps)):
-        draw_image(axes[0, column], image, view=view)
-        draw_grad_cam(axes[1, column], image, cam, view=view)
-    for axis in axes.flat:
-        axis.label_outer()
-        axis.set_aspect("auto")
-    axes[0, 0].set_title("what it saw", loc="left", fontsize=9)
-    axes[1, 0].set_title("where it looked (Grad-CAM)", loc="left", fontsize=9)
-    return figure
+EXPLAINED_STAGES = {"resnet34": "layer2", "small": "third convolution"}  # 14 and 28 cells high in an image of 112 rows
+
+
+def explain(classifier: Classifier, images: np.ndarray) -> np.ndarray:
+    """Grad-CAM of each image for the class that it is given, float32 (images, rows, columns) in 0…1."""
+    from speaker_gender.judging.grad_cam import grad_cam  # here, because only gradients need torch
+
+    said = np.where(classify_images(classifier, images) >= 0.5, GENDERS.index("female"), GENDERS.index("male"))
+    stage = EXPLAINED_STAGES[classifier.card["recipe"].get("architecture", "resnet34")]
+    return grad_cam(_network(classifier.path), images, classifier.card["normalisation"], said, stage=stage)
+
+
+@functools.lru_cache(maxsize=1)
+def _network(path: Path):
+    from speaker_gender.learning.networks import load_network
+
+    return load_network(path)[0]

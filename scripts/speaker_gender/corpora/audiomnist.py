@@ -10,16 +10,12 @@ import difflib
 import json
 import os
 import re
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pandas as pd
 
-from speaker_gender import config
-from speaker_gender.caching import file_digest
 from speaker_gender.config import GENDERS
-from speaker_gender.corpora.demo import make_demo_corpus
+from speaker_gender.corpora.corpus import Corpus, CorpusError
 from speaker_gender.sound.reading import AudioError, printable, read_header
 
 METADATA = "audioMNIST_meta.txt"
@@ -30,87 +26,6 @@ NAMED = 10  # speakers at most, where some are missing
 PLAUSIBLE_AGES = (3, 110)  # years
 # A speaker's key is the name of a folder: nothing that leads elsewhere.
 RECORDING_NAME = re.compile(r"(?P<digit>\d)_(?P<speaker>[^./\\:][^/\\:]*)_(?P<repetition>\d+)\.wav", re.ASCII)
-
-
-class CorpusError(ValueError):
-    """A corpus that cannot be used; the message is one line that says which file and what to do."""
-
-
-@dataclass(frozen=True)
-class Corpus:
-    """A folder in AudioMNIST's layout, seen through a view; its name is the key of everything made from it."""
-
-    name: str
-    folder: Path
-    view: str = "mfc"
-
-    def seen_as(self, view: str) -> "Corpus":
-        """The same corpus through another view: other images, from the same recordings and maps."""
-        return replace(self, view=view)
-
-    @property
-    def maps(self) -> Path:
-        return config.MAPS / self.name
-
-    @property
-    def images(self) -> Path:
-        folder = config.MFC_DATASET / self.name
-        return folder if self.view == "mfc" else folder / self.view
-
-    @property
-    def skipped(self) -> Path:
-        """Where it is told which recordings could not be read and have no image of others' either: {path: reason}."""
-        return self.images / "skipped.json"
-
-    @property
-    def results(self) -> Path:
-        return config.RESULTS / self.name
-
-    @property
-    def is_audiomnist(self) -> bool:
-        """True for AudioMNIST itself, of which all 30,000 recordings are known whether they are here or not."""
-        return self.name == "audiomnist"
-
-    @property
-    def title(self) -> str:
-        """What figures and tables call the corpus."""
-        return {
-            "audiomnist": "AudioMNIST",
-            "audiomnist_az": "AudioMNIST_AZ",
-            "demo": "demo corpus (synthetic voices)",
-        }.get(self.name, self.name)
-
-
-def corpus_name(folder: Path) -> str:
-    """'audiomnist' for …/AudioMNIST/data: the folder's own name, or its parent's where it is just called data."""
-    own = folder.name if folder.name != "data" else folder.parent.name
-    return re.sub(r"\W+", "_", own.lower(), flags=re.ASCII).strip("_") or "corpus"
-
-
-def resolve_corpus(choice: str | None = None) -> Corpus:
-    """The corpus that runs: `choice` or `$CORPUS` (a path, or 'demo'), else AudioMNIST beside the project, else demo.
-
-    A relative path counts from the project's root. The demo corpus is synthesised when it is not there yet.
-    Raises CorpusError where the folder is no corpus and nothing made from it is there either.
-    """
-    choice = choice or os.environ.get("CORPUS") or ("demo" if not config.AUDIOMNIST.is_dir() else config.AUDIOMNIST)
-    if choice == "demo":
-        folder = config.RESULTS / "demo" / "data"
-        size = {"n_speakers": 12, "n_repetitions": 1} if config.smoke() else {}
-        try:
-            return Corpus("demo", make_demo_corpus(folder, **size))
-        except (RuntimeError, OSError) as error:
-            raise CorpusError(f"{folder}: the demo corpus cannot be made ({error})") from None
-    try:
-        folder = (config.ROOT / Path(choice).expanduser()).resolve()
-    except RuntimeError:  # of somebody who has no account here
-        raise CorpusError(f"{choice}: there is no such home folder") from None
-    corpus = Corpus(corpus_name(folder), folder)
-    if corpus.name == "demo":
-        raise CorpusError(f"{folder}: the name 'demo' is taken by the embedded corpus; rename the folder")
-    if not (folder / METADATA).is_file() and not corpus.maps.is_dir():
-        raise CorpusError(f"{folder}: not a corpus in AudioMNIST's layout: there is no {METADATA} in it")
-    return corpus
 
 
 def load_speakers(corpus: Corpus) -> pd.DataFrame:
@@ -216,17 +131,6 @@ def load_recordings(corpus: Corpus) -> pd.DataFrame:
     return table.join(headers, on="path").astype({"samples": "Int64", "sample_rate": "Int64"})
 
 
-def with_stamps(corpus: Corpus, recordings: pd.DataFrame) -> pd.DataFrame:
-    """The recordings with a column `stamp` that stands for the content of each WAV; missing where it cannot be read.
-
-    Size and time of the last change would be quicker than reading everything, by threads, but they do not change with
-    everything that changes a file, and do with a copy.
-    """
-    with ThreadPoolExecutor(os.cpu_count()) as threads:
-        stamps = list(threads.map(_stamp, (corpus.folder / path for path in recordings["path"])))
-    return recordings.assign(stamp=stamps)
-
-
 def recordings_from_paths(paths: list[str], folder: Path) -> pd.DataFrame:
     """Table of path, speaker, digit, repetition as the paths ('59/5_59_22.wav') tell them.
 
@@ -285,10 +189,3 @@ def _header_of(path: str) -> tuple:
         return *read_header(path), None
     except AudioError as error:
         return None, None, None, error.problem
-
-
-def _stamp(path: Path) -> str | None:
-    try:
-        return file_digest(path) if path.is_file() else None  # a pipe would wait for ever
-    except OSError:
-        return None  # read_header says why

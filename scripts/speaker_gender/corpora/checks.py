@@ -14,11 +14,11 @@ from tqdm.auto import tqdm
 
 from speaker_gender.caching import cached_json, content_digest, digest
 from speaker_gender.config import GENDERS, SAMPLE_RATE
-from speaker_gender.corpora.audiomnist import Corpus, CorpusError, with_stamps
-from speaker_gender.images.generation import load_maps
+from speaker_gender.corpora.corpus import Corpus, with_stamps
+from speaker_gender.corpora.pitches import median_pitch
 from speaker_gender.sound import reading
-from speaker_gender.sound.pitch import median_pitch
-from speaker_gender.sound.reading import AudioError, read_signal, why_not_speech
+from speaker_gender.sound.reading import AudioError, read_signal
+from speaker_gender.sound.speech import why_not_speech
 
 VERSION = 2  # part of the cache's key: raise it when a change here changes what is heard
 
@@ -29,14 +29,14 @@ NORMAL_MAD = 0.6745  # median absolute deviation of a normal distribution, in st
 SHOWN = 3  # recordings that a row of the report names
 
 
-def check_corpus(corpus: Corpus, heard: pd.DataFrame) -> pd.DataFrame:
+def check_corpus(heard: pd.DataFrame, maps: pd.DataFrame | None = None) -> pd.DataFrame:
     """Everything that looks wrong, one row each: check, speaker, recordings, what; empty where nothing does.
 
-    heard: see `listen`. The checks: recordings that are
+    heard: see `listen`; maps: see images.maps.load_maps. The checks: recordings that are
     'unreadable', 'silence', 'noise only', 'too short' or 'clipped' (see reading.why_not_speech), a 'duplicate' of
     another one, a speaker in both 'gender lists' (maps), and a 'gender label' that a speaker's pitch contradicts.
     """
-    rows = [*_bad_recordings(heard), *_duplicates(heard), *_both_genders(corpus, heard), *_contradicted_labels(heard)]
+    rows = [*_bad_recordings(heard), *_duplicates(heard), *_both_genders(heard, maps), *_contradicted_labels(heard)]
     return pd.DataFrame(rows, columns=["check", "speaker", "recordings", "what"])
 
 
@@ -92,11 +92,9 @@ def _duplicates(heard: pd.DataFrame) -> list[tuple]:
     return rows
 
 
-def _both_genders(corpus: Corpus, heard: pd.DataFrame) -> list[tuple]:
-    """Speakers of whom the maps, or maps and metadata, tell two genders; none where there are no maps yet."""
-    try:
-        maps = load_maps(corpus)
-    except CorpusError:
+def _both_genders(heard: pd.DataFrame, maps: pd.DataFrame | None) -> list[tuple]:
+    """Speakers of whom the maps, or maps and metadata, give two genders; none where there are no maps yet."""
+    if maps is None:
         return []
     told = pd.concat([maps.assign(where="maps"), heard.assign(where="metadata")])
     rows = []

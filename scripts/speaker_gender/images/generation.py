@@ -13,7 +13,6 @@ import os
 import warnings
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 from joblib import Parallel, delayed
 from PIL import Image
@@ -29,58 +28,17 @@ from speaker_gender.caching import (
     write_atomically,
     write_json,
 )
-from speaker_gender.config import GENDERS, SAMPLE_RATE
-from speaker_gender.corpora.audiomnist import Corpus, CorpusError, recordings_from_paths, with_stamps
+from speaker_gender.config import SAMPLE_RATE
+from speaker_gender.corpora.corpus import Corpus, CorpusError, with_stamps
 from speaker_gender.images import mfc
+from speaker_gender.images.maps import load_maps, map_images, write_maps
 from speaker_gender.images.views import VIEWS, encode_jpeg
 from speaker_gender.sound.reading import VERSION, AudioError, read_signal
 
-ORDER_SEED = 25  # the study's: shuffles the male recordings, then the female ones
 PADDING_SEEDS = {"male": 1, "female": 2}  # the study's
 BATCH = 16  # images a worker makes and writes before it reports back
 JOURNAL = "made.jsonl"
 PACKAGES = ("librosa", "numpy", "pillow", "scikit-image", "scipy", "soundfile", "soxr")  # that images depend on
-
-
-def map_images(recordings: pd.DataFrame) -> dict[str, dict[str, str]]:
-    """Gender → {image's name: recording's path}, in the study's order: 'male_0.jpg' is the first of the males.
-
-    recordings: columns path and gender. Each gender's sorted paths are shuffled with numpy's legacy generator.
-    """
-    generator = np.random.RandomState(ORDER_SEED)
-    maps = {}
-    for gender in ("male", "female"):
-        paths = sorted(recordings.loc[recordings["gender"] == gender, "path"])
-        generator.shuffle(paths)
-        maps[gender] = {f"{gender}_{index}.jpg": path for index, path in enumerate(paths)}
-    return maps
-
-
-def write_maps(corpus: Corpus, maps: dict[str, dict[str, str]]) -> None:
-    for gender, images in maps.items():
-        write_json(corpus.maps / f"{gender}.json", images)
-
-
-def load_maps(corpus: Corpus) -> pd.DataFrame:
-    """Table of a corpus's images, from its maps: image, gender, path, speaker, digit, repetition.
-
-    Needs neither WAVs nor metadata. Raises CorpusError where a map is missing or is not {image: recording}.
-    """
-    tables = []
-    for gender in GENDERS:
-        path = corpus.maps / f"{gender}.json"
-        try:
-            images = json.loads(path.read_text(encoding="utf-8"))
-            names, paths = list(images), list(images.values())
-            if names != [f"{gender}_{index}.jpg" for index in range(len(names))]:
-                raise ValueError
-            table = recordings_from_paths(paths, corpus.folder)
-        except FileNotFoundError:
-            raise CorpusError(f"{path}: not there; run notebook 02_generate_mfc first") from None
-        except (ValueError, AttributeError, TypeError):
-            raise CorpusError(f"{path}: is not a map of images to recordings; delete it and run notebook 02") from None
-        tables.append(table.assign(image=names, gender=gender))
-    return pd.concat(tables, ignore_index=True)
 
 
 def plan_images(maps: dict[str, dict[str, str]], recordings: pd.DataFrame, view: str = "mfc") -> pd.DataFrame:

@@ -13,26 +13,24 @@ import functools
 import numpy as np
 import soxr
 
-from speaker_gender.config import RECORDING_SAMPLES, SAMPLE_RATE
+from speaker_gender.config import SAMPLE_RATE, WORKING_RATE, WORKING_SAMPLES
 from speaker_gender.images.mfc import pad
 
 VERSION = 2  # part of every cache key: raise it when a change here changes an image
 
-WORKING_RATE = 16_000  # Hz
 WINDOW_LENGTH = 1_024  # samples at that rate: 64 ms
 HOP_LENGTH = 512  # samples: 32 ms
 N_FFT = 8_192  # zero-padded: a lower band is narrower than the bins of 1,024 samples are apart
 N_BANDS = 112
 FREQUENCIES = (60, 7_600)  # Hz, centres of the lowest and the highest band
 DYNAMIC_RANGE = 70  # dB below the loudest band and frame; what is lower is black
-PADDED_SAMPLES = RECORDING_SAMPLES * WORKING_RATE // SAMPLE_RATE  # 15,999
-N_FRAMES = 1 + (PADDED_SAMPLES - WINDOW_LENGTH) // HOP_LENGTH  # 30
+N_FRAMES = 1 + (WORKING_SAMPLES - WINDOW_LENGTH) // HOP_LENGTH  # 30
 
 PARAMETERS = {
     "view": "harmonic",
     "version": VERSION,
     "sample_rate": WORKING_RATE,
-    "samples": PADDED_SAMPLES,
+    "samples": WORKING_SAMPLES,
     "window_length": WINDOW_LENGTH,
     "hop_length": HOP_LENGTH,
     "n_fft": N_FFT,
@@ -97,4 +95,4 @@ def to_image(powers: np.ndarray) -> np.ndarray:
 def harmonic_image(signal: np.ndarray, *, front: int) -> np.ndarray:
     """From a recording at 48 kHz, shape (samples,), with `front` zeros before it, to its image, uint8 (112, 30)."""
     padded = soxr.resample(pad(signal, front), SAMPLE_RATE, WORKING_RATE, quality="HQ")
-    return to_image(band_powers(padded[:PADDED_SAMPLES]))
+    return to_image(band_powers(padded[:WORKING_SAMPLES]))

@@ -14,10 +14,10 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
 from speaker_gender.config import GENDERS, SEED
-from speaker_gender.corpora.audiomnist import Corpus
+from speaker_gender.corpora.corpus import Corpus
+from speaker_gender.corpora.pitches import median_pitch
 from speaker_gender.images.mfc import N_FRAMES, N_MFCC
 from speaker_gender.learning.dataset import load_images
-from speaker_gender.sound.pitch import median_pitch
 
 SVM_IMAGES = 3_000  # its time grows with their square: at most so many training images, drawn at random
 

@@ -8,15 +8,15 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from speaker_gender import config
-from speaker_gender.config import GENDERS, SAMPLE_RATE
-from speaker_gender.corpora.audiomnist import Corpus
+from speaker_gender.config import GENDERS, SAMPLE_RATE, WORKING_RATE
+from speaker_gender.corpora.corpus import Corpus
 from speaker_gender.images import harmonic
 from speaker_gender.images.mfc import HOP_LENGTH, N_FRAMES, N_MFCC
 
 COLOURS = dict(zip(GENDERS, ("#D55E00", "#0072B2")))  # vermilion and blue of Okabe and Ito's palette
 NEUTRAL = "#666666"
 MFC_EXTENT = (0, N_FRAMES * HOP_LENGTH / SAMPLE_RATE * 1000, N_MFCC, 0)  # an MFC image's sides: ms, coefficients
-_HARMONIC_SECONDS = harmonic.N_FRAMES * harmonic.HOP_LENGTH / harmonic.WORKING_RATE
+_HARMONIC_SECONDS = harmonic.N_FRAMES * harmonic.HOP_LENGTH / WORKING_RATE
 HARMONIC_EXTENT = (0, 1000 * _HARMONIC_SECONDS, *np.log2(harmonic.FREQUENCIES))  # ms, log2 of Hz
 EXTENTS = {"mfc": MFC_EXTENT, "harmonic": HARMONIC_EXTENT}
 
@@ -83,3 +83,18 @@ def draw_confusion(axis: Axes, counts) -> None:
     axis.set(xlabel="predicted", ylabel="true")
     axis.set(xticks=range(len(GENDERS)), yticks=range(len(GENDERS)), xticklabels=GENDERS, yticklabels=GENDERS)
     axis.spines[:].set_visible(False)
+
+
+def answer_figure(images: np.ndarray, maps: np.ndarray, *, view: str) -> Figure:
+    """A column for each window: its image, uint8 (height, width), above, and the same under its Grad-CAM below."""
+    figure = Figure(figsize=(1.2 + 2.2 * len(images), 5), layout="constrained")
+    axes = figure.subplots(2, len(images), squeeze=False, sharex=True, sharey=True)
+    for column, (image, cam) in enumerate(zip(images, maps)):
+        draw_image(axes[0, column], image, view=view)
+        draw_grad_cam(axes[1, column], image, cam, view=view)
+    for axis in axes.flat:
+        axis.label_outer()
+        axis.set_aspect("auto")
+    axes[0, 0].set_title("what it saw", loc="left", fontsize=9)
+    axes[1, 0].set_title("where it looked (Grad-CAM)", loc="left", fontsize=9)
+    return figure

@@ -14,7 +14,7 @@ from tqdm.auto import tqdm
 
 from speaker_gender.config import SAMPLE_RATE, SEED
 from speaker_gender.images.mfc import HOP_LENGTH, N_FRAMES, N_MFCC
-from speaker_gender.learning.dataset import to_batch
+from speaker_gender.learning.batches import to_batch
 from speaker_gender.learning.networks import Ensemble
 
 BATCH = 256

@@ -22,10 +22,10 @@ from tqdm.auto import tqdm
 
 from speaker_gender.caching import cached_array, digest, file_digest
 from speaker_gender.config import GENDERS
-from speaker_gender.corpora.audiomnist import Corpus, CorpusError
+from speaker_gender.corpora.corpus import Corpus, CorpusError, accepted_losses
 from speaker_gender.images.generation import open_jpeg
 from speaker_gender.images.views import shrink
-from speaker_gender.sound.reading import printable
+from speaker_gender.learning.batches import _with_channels
 
 VERSION = 1  # part of the key of the decoded images: raise it when a change here changes them
 BATCH = 500  # images a worker decodes before it reports back
@@ -64,14 +64,6 @@ def _unreadable(corpus: Corpus) -> list[str]:
         return list(json.loads(corpus.skipped.read_text(encoding="utf-8")).keys())
     except (OSError, ValueError, AttributeError):
         raise CorpusError(f"{corpus.skipped}: not a list of recordings; run notebook 02_generate_mfc again") from None
-
-
-def accepted_losses() -> int:
-    """How many recordings may be lost, as the environment variable ACCEPT_LOST says; 0 by default."""
-    accepted = os.environ.get("ACCEPT_LOST", "0")
-    if not accepted.isdecimal():
-        raise CorpusError(f"ACCEPT_LOST={printable(accepted)}: should be a number of recordings")
-    return int(accepted)
 
 
 def load_images(corpus: Corpus, table: pd.DataFrame, *, size: tuple[int, int]) -> np.ndarray:
@@ -173,20 +165,6 @@ def make_dls(
             Normalize.from_stats([mean], [std], cuda=torch.cuda.is_available()),
         ],
     )
-
-
-def to_batch(images: np.ndarray, normalisation: dict) -> torch.Tensor:
-    """Images, uint8 (images, height, width), as a network takes them: float32 (images, 1, height, width), normalised.
-
-    Those of several channels, uint8 (images, channels, height, width), keep them.
-    normalisation: mean and std of the grey levels in 0…1, as a model's card gives them.
-    """
-    batch = _with_channels(torch.from_numpy(np.ascontiguousarray(images))).float() / 255
-    return (batch - normalisation["mean"]) / normalisation["std"]
-
-
-def _with_channels(images: torch.Tensor) -> torch.Tensor:
-    return images if images.ndim == 4 else images[:, None]
 
 
 def grey_stats(images: np.ndarray) -> tuple[float, float]:

@@ -2,7 +2,6 @@
 
 import io
 import math
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -14,38 +13,12 @@ from safetensors.torch import load, save
 from torch import nn
 from torchvision.models import resnet34
 
-from speaker_gender.config import GENDERS, SEED
-from speaker_gender.learning.dataset import to_batch
+from speaker_gender.config import GENDERS
+from speaker_gender.learning.batches import to_batch
 from speaker_gender.learning.model_files import ModelError, checked_file, usable_card, write_model
+from speaker_gender.learning.recipes import Recipe
 
-ARCHITECTURES = {
-    "resnet34": "ResNet-34, one input channel, fastai's head",
-    "small": "four 3 × 3 convolutions, pooling over time, two linear layers",
-}
 BODY_FEATURES, BODY_STRIDE = 512, 32  # channels of ResNet-34's last map, and pixels an element of it stands for
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """How a network is built and trained. `training.default_recipe` gives the one that fits a corpus's size."""
-
-    architecture: str = "resnet34"  # or "small", see `small_network`
-    image_size: tuple[int, int] = (32, 112)  # pixels, height and width
-    epochs: int = 8
-    learning_rate: float = 3e-3
-    batch_size: int = 64
-    max_shift: float = 0.1  # of the image's width, either way
-    mixup: float = 0.0  # alpha of the Beta distribution that images are mixed by; 0: they are not
-    balanced: bool = False  # True: an error on the rarer gender costs as much more as it is rarer
-    keep_height: bool = False  # True: the head pools over time only, and knows at what height in the image it looks
-    speaker_weight: float = 0.0  # in the loss, of telling who speaks as well, and half of it which digit, in training
-    seed: int = SEED
-
-    def __post_init__(self):
-        if self.architecture not in ARCHITECTURES:
-            raise ValueError(f"no such architecture: {self.architecture}")
-        if self.mixup and self.speaker_weight:
-            raise ValueError("a recipe cannot both mix images and tell their speakers")
 
 
 def make_head(recipe: Recipe, n_out: int = len(GENDERS)) -> nn.Module:

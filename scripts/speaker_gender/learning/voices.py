@@ -16,19 +16,20 @@ from joblib import Parallel, delayed
 from tqdm.auto import tqdm
 
 from speaker_gender.caching import digest, file_digest
-from speaker_gender.config import AUDIOMNIST, RESULTS, ROOT, SEED, smoke
-from speaker_gender.corpora.audiomnist import Corpus, CorpusError, load_recordings
+from speaker_gender.config import AUDIOMNIST, RESULTS, SEED, WORKING_RATE, smoke
+from speaker_gender.corpora.audiomnist import load_recordings
+from speaker_gender.corpora.corpus import Corpus, CorpusError, accepted_losses
 from speaker_gender.corpora.demo import make_demo_corpus
-from speaker_gender.images.harmonic import PARAMETERS, WORKING_RATE, band_powers, to_image
-from speaker_gender.learning.dataset import accepted_losses
+from speaker_gender.corpora.librispeech import librispeech_recordings
+from speaker_gender.images.harmonic import PARAMETERS, band_powers, to_image
 from speaker_gender.sound.augmentation import VERSION as AUGMENTATION
 from speaker_gender.sound.augmentation import augment
 from speaker_gender.sound.reading import VERSION as READER
-from speaker_gender.sound.reading import AudioError, printable, read_signal, speech_windows
+from speaker_gender.sound.reading import AudioError, printable, read_signal
+from speaker_gender.sound.speech import speech_windows
 
 VERSION = 1  # part of the key of the images made here: raise it when a change here changes them
 
-LIBRISPEECH = Path(os.environ.get("LIBRISPEECH", ROOT.parent / "LibriSpeech"))
 N_SYNTHETIC, SYNTHETIC_SEED = 400, 7  # speakers, none of whom is in the demo corpus
 SHORTEST_WORD, LONGEST_WORD = 0.3, 0.8  # seconds: what is cut out of read sentences, to be like a single word
 WORD_SHARE = 0.6
@@ -61,29 +62,6 @@ def _of_corpus(corpus: Corpus) -> pd.DataFrame:
     table = table[table["here"]].sort_values("path")
     paths = [corpus.folder / path for path in table["path"]]
     return table[["speaker", "gender"]].assign(source=corpus.name, path=paths)
-
-
-def librispeech_recordings() -> pd.DataFrame:
-    """The recordings of a folder in LibriSpeech's layout (none where there is none), columns as above.
-
-    Raises CorpusError where its SPEAKERS.TXT cannot be read.
-    """
-    if not LIBRISPEECH.is_dir():
-        return pd.DataFrame()
-    try:
-        lines = (LIBRISPEECH / "SPEAKERS.TXT").read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError):
-        raise CorpusError(f"{LIBRISPEECH / 'SPEAKERS.TXT'}: cannot be read; LibriSpeech comes with it") from None
-    fields = [[field.strip() for field in line.split("|")] for line in lines if not line.startswith(";")]
-    genders = {line[0]: {"F": "female", "M": "male"}.get(line[1]) for line in fields if len(line) > 1}
-    readers = [(path.parts[-3], path) for path in sorted(LIBRISPEECH.glob("*/*/*/*.flac"))]
-    if unknown := sorted({reader for reader, _ in readers if not genders.get(reader)}):
-        left_out = " ".join(unknown[:10]) + (" …" if len(unknown) > 10 else "")
-        print(
-            f"{LIBRISPEECH / 'SPEAKERS.TXT'}: does not tell the gender of {len(unknown)} readers, left out: {left_out}"
-        )
-    rows = [("librispeech", reader, genders[reader], path) for reader, path in readers if genders.get(reader)]
-    return pd.DataFrame(rows, columns=["source", "speaker", "gender", "path"])
 
 
 def training_recordings(*, synthetic_only: bool = False, synthetic_too: bool = False) -> pd.DataFrame:

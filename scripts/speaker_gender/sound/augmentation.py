@@ -11,7 +11,7 @@ import numpy as np
 import soxr
 from scipy.signal import fftconvolve
 
-from speaker_gender.images.harmonic import PADDED_SAMPLES, WORKING_RATE
+from speaker_gender.config import WORKING_RATE, WORKING_SAMPLES
 
 VERSION = 2  # part of the key of the images made from augmented speech: raise it when a change here changes them
 
@@ -32,9 +32,9 @@ def augment(speech: np.ndarray, other: np.ndarray, rng: np.random.Generator, *, 
     semitones, formants = rng.uniform(*RAISED), np.exp(rng.uniform(*np.log(FORMANT_SCALES)))
     if without == "another voice":
         semitones, formants = 0.0, 1.0
-    signal = revoice(speech, pitch=2 ** (semitones / 12), formants=formants)[:PADDED_SAMPLES]
+    signal = revoice(speech, pitch=2 ** (semitones / 12), formants=formants)[:WORKING_SAMPLES]
     signal = signal / (rms(signal) + 1e-9)
-    missing = PADDED_SAMPLES - len(signal)
+    missing = WORKING_SAMPLES - len(signal)
     front = int(rng.integers(missing + 1))
     padding = (front, missing - front)
     if without == "surroundings":

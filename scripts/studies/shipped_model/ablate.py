@@ -19,15 +19,16 @@ import pandas as pd
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
+from speaker_gender.answering.assessment import ask, figures, unheard_recordings
 from speaker_gender.caching import write_json
 from speaker_gender.config import RESULTS, SEED
-from speaker_gender.corpora.audiomnist import CorpusError, resolve_corpus
+from speaker_gender.corpora.corpus import CorpusError
+from speaker_gender.corpora.resolving import resolve_corpus
+from speaker_gender.judging.comparisons import paired_difference
 from speaker_gender.learning import voices
 from speaker_gender.learning.model_files import ModelError
 from speaker_gender.learning.training import versions
 from studies.shipped_model import train
-from studies.shipped_model.assess import ask, figures, unheard_recordings
-from studies.unseen_speakers import paired_difference
 
 RECIPE = replace(train.RECIPE, epochs=4)
 SEEDS = train.SEEDS[:2]

@@ -21,11 +21,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from speaker_gender.caching import cached_array, digest, write_atomically
 from speaker_gender.config import RESULTS, smoke
-from speaker_gender.corpora.audiomnist import Corpus, CorpusError
+from speaker_gender.corpora.corpus import Corpus, CorpusError
 from speaker_gender.judging.evaluation import bootstrap_over_speakers, scores
 from speaker_gender.learning.calibration import calibrate, calibrated
 from speaker_gender.learning.model_files import ModelError
-from speaker_gender.learning.networks import Ensemble, Recipe, predict, save_network, to_onnx
+from speaker_gender.learning.networks import Ensemble, predict, save_network, to_onnx
+from speaker_gender.learning.recipes import Recipe
 from speaker_gender.learning.training import train_model
 from speaker_gender.learning.voices import augmented_images, images_key, training_recordings
 

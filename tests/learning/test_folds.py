@@ -4,23 +4,16 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from speaker_gender.corpora.audiomnist import Corpus, load_recordings
-from speaker_gender.images.generation import generate_images, load_maps
+from speaker_gender.corpora.audiomnist import load_recordings
+from speaker_gender.corpora.corpus import Corpus
+from speaker_gender.images.generation import generate_images
+from speaker_gender.images.maps import load_maps
+from speaker_gender.judging.comparisons import cost_of_leakage, describe, fold_accuracies, paired_difference, pooled
+from speaker_gender.learning import folds
 from speaker_gender.learning.dataset import available_images
+from speaker_gender.learning.folds import VARIANTS, divide, fold_predictions, fold_recipe
 from speaker_gender.learning.splits import split_by_speaker
 from speaker_gender.learning.training import train_model
-from studies import unseen_speakers
-from studies.unseen_speakers import (
-    VARIANTS,
-    cost_of_leakage,
-    describe,
-    divide,
-    fold_accuracies,
-    fold_predictions,
-    fold_recipe,
-    paired_difference,
-    pooled,
-)
 
 
 @pytest.fixture
@@ -38,7 +31,7 @@ def small_corpus(buzz_corpus, monkeypatch):
             folds.append(split_by_speaker(table["speaker"], train=set(train), valid={valid}, test={key}))
         return folds
 
-    monkeypatch.setattr(unseen_speakers, "divide", one_speaker_out)
+    monkeypatch.setattr(folds, "divide", one_speaker_out)
     return buzz_corpus
 
 
@@ -79,7 +72,7 @@ def test_predictions_come_from_every_fold_and_then_from_the_cache(small_corpus, 
     assert found["p_female"].between(0, 1).all() and found["image"].is_unique
     models = sorted(path.name for path in (small_corpus.results / "models").glob("*"))
     assert models == ["mfc_grouped_fold1.json", "mfc_grouped_fold1.safetensors"], "the others are not kept"
-    monkeypatch.setattr(unseen_speakers, "train_model", None)  # would fail if it were called
+    monkeypatch.setattr(folds, "train_model", None)  # would fail if it were called
     pd.testing.assert_frame_equal(found, fold_predictions(small_corpus, "grouped"))
     assert "From the cache" in capsys.readouterr().out
 
@@ -96,15 +89,15 @@ def test_fewer_speakers_make_fewer_folds_and_too_few_none():
 
 def test_the_first_network_is_trained_where_only_the_answers_are_there(small_corpus, capsys):
     found = fold_predictions(small_corpus, "grouped")
-    key = unseen_speakers.first_network_key(small_corpus, "grouped")
-    kept, _ = unseen_speakers.first_network(small_corpus, "grouped")
+    key = folds.first_network_key(small_corpus, "grouped")
+    kept, _ = folds.first_network(small_corpus, "grouped")
     assert "From the cache: mfc_grouped_fold1.safetensors" in capsys.readouterr().out
     for path in (small_corpus.results / "models").glob("*"):
         path.unlink()
     pd.testing.assert_frame_equal(found, fold_predictions(small_corpus, "grouped"))
-    again, _ = unseen_speakers.first_network(small_corpus, "grouped")
+    again, _ = folds.first_network(small_corpus, "grouped")
     assert all((one == other).all() for one, other in zip(kept.state_dict().values(), again.state_dict().values()))
-    assert unseen_speakers.first_network_key(small_corpus, "grouped") == key
+    assert folds.first_network_key(small_corpus, "grouped") == key
 
 
 def predictions(accuracy: dict[str, float], n=50):
@@ -175,6 +168,6 @@ def test_every_variant_is_a_recipe_that_can_be_trained(small_corpus, variant):
     table = available_images(small_corpus, load_maps(small_corpus))
     recipe = fold_recipe(small_corpus, 12, **changes)
     images = np.random.default_rng(0).integers(0, 256, (len(table), *recipe.image_size), np.uint8)
-    fold = unseen_speakers.divide(small_corpus, table, "")[0]
+    fold = folds.divide(small_corpus, table, "")[0]
     learn, _ = train_model(small_corpus, images, table, fold, recipe, name=variant)
     assert np.isfinite(learn.validate()[0]) and title

@@ -1,0 +1,45 @@
+"""Who speaks in a corpus and what is in it, in figures: for notebook 01 and the data card."""
+
+import pandas as pd
+
+from speaker_gender.corpora.audiomnist import completeness, corrections, load_recordings, load_speakers
+from speaker_gender.corpora.corpus import Corpus
+
+
+def describe_corpus(corpus: Corpus) -> dict:
+    """Who speaks in a corpus and what is in it, as its metadata and the WAVs that are here tell: for the data card."""
+    speakers, recordings = load_speakers(corpus), load_recordings(corpus)
+    recorded = recordings[recordings["here"]]
+    seconds = (recorded["samples"] / recorded["sample_rate"]).dropna().astype(float)
+    changed = corrections(speakers)
+    return {
+        "corpus": corpus.title,
+        "completeness": completeness(recordings),
+        "recordings": len(recordings),
+        "digits": int(recordings["digit"].nunique()),
+        "genders": {
+            gender: {
+                "speakers": len(group),
+                "recordings": int((recordings["gender"] == gender).sum()),
+                "age": _quantiles(group["age"].dropna().astype(float)),
+                "age_unknown": int(group["age"].isna().sum()),
+                "native_speakers": int((group["native_speaker"].astype(str).str.lower() == "yes").sum()),
+            }
+            for gender, group in speakers.groupby("gender")
+        },
+        "accents": {str(name): int(count) for name, count in speakers["accent"].value_counts().items()},
+        "rooms": {str(name): int(count) for name, count in speakers["room"].value_counts().items()},
+        "corrections": [[str(value) for value in row] for row in changed.to_numpy()],
+        "here": {
+            "recordings": len(recorded),
+            "speakers": int(recorded["speaker"].nunique()),
+            "seconds": _quantiles(seconds),
+            "encodings": {str(name): int(count) for name, count in recorded["encoding"].value_counts().items()},
+        },
+    }
+
+
+def _quantiles(values: pd.Series) -> dict | None:
+    if not len(values):
+        return None
+    return {"least": float(values.min()), "median": float(values.median()), "greatest": float(values.max())}

@@ -1,0 +1,34 @@
+"""A folder in LibriSpeech's layout: Panayotov et al., ICASSP 2015, openslr.org/12 (CC BY 4.0)."""
+
+import os
+from pathlib import Path
+
+import pandas as pd
+
+from speaker_gender.config import ROOT
+from speaker_gender.corpora.corpus import CorpusError
+
+LIBRISPEECH = Path(os.environ.get("LIBRISPEECH", ROOT.parent / "LibriSpeech"))
+
+
+def librispeech_recordings() -> pd.DataFrame:
+    """The recordings of a folder in LibriSpeech's layout (none where there is none), columns as above.
+
+    Raises CorpusError where its SPEAKERS.TXT cannot be read.
+    """
+    if not LIBRISPEECH.is_dir():
+        return pd.DataFrame()
+    try:
+        lines = (LIBRISPEECH / "SPEAKERS.TXT").read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError):
+        raise CorpusError(f"{LIBRISPEECH / 'SPEAKERS.TXT'}: cannot be read; LibriSpeech comes with it") from None
+    fields = [[field.strip() for field in line.split("|")] for line in lines if not line.startswith(";")]
+    genders = {line[0]: {"F": "female", "M": "male"}.get(line[1]) for line in fields if len(line) > 1}
+    readers = [(path.parts[-3], path) for path in sorted(LIBRISPEECH.glob("*/*/*/*.flac"))]
+    if unknown := sorted({reader for reader, _ in readers if not genders.get(reader)}):
+        left_out = " ".join(unknown[:10]) + (" …" if len(unknown) > 10 else "")
+        print(
+            f"{LIBRISPEECH / 'SPEAKERS.TXT'}: does not tell the gender of {len(unknown)} readers, left out: {left_out}"
+        )
+    rows = [("librispeech", reader, genders[reader], path) for reader, path in readers if genders.get(reader)]
+    return pd.DataFrame(rows, columns=["source", "speaker", "gender", "path"])

@@ -1,0 +1,56 @@
+"""The median F0 of a corpus's recordings, tracked once."""
+
+import importlib.metadata
+import os
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from joblib import Parallel, delayed
+from tqdm.auto import tqdm
+
+from speaker_gender.caching import cached_json, digest, file_digest
+from speaker_gender.corpora.corpus import Corpus
+from speaker_gender.sound import pitch
+from speaker_gender.sound.pitch import PITCH_RATE, pitch_track
+from speaker_gender.sound.reading import VERSION as READER
+from speaker_gender.sound.reading import AudioError, read_signal
+
+
+def median_pitch(corpus: Corpus, paths: pd.Series) -> pd.Series:
+    """Median F0 in Hz of each recording, index as that of `paths`; nan where there is no WAV or nothing is voiced.
+
+    Cached for just these recordings, in whatever order.
+    """
+    here = sorted(path for path in paths if (corpus.folder / path).is_file())
+    key = {
+        "recordings": digest([[path, _content(corpus.folder / path)] for path in here]),
+        "versions": [pitch.VERSION, READER],
+    }
+    key["packages"] = [importlib.metadata.version(name) for name in ("librosa", "numpy", "scipy", "soundfile", "soxr")]
+    key |= {name: value for name, value in vars(pitch).items() if name.startswith("PITCH")}
+
+    def track() -> dict:
+        work = Parallel(n_jobs=os.cpu_count(), return_as="generator", batch_size=16)(
+            delayed(_pitch_of)(corpus.folder / path) for path in here
+        )
+        return dict(zip(here, tqdm(work, "median F0", total=len(here), unit="recording", leave=False)))
+
+    pitches = cached_json(corpus.results / f"median_pitch_{digest(here)}.json", key, track)
+    return paths.map(pitches).astype(float)
+
+
+def _content(path: Path) -> str | None:
+    try:
+        return file_digest(path)
+    except OSError:
+        return None
+
+
+def _pitch_of(path: Path) -> float | None:
+    try:
+        track = pitch_track(read_signal(path, sample_rate=PITCH_RATE))
+    except AudioError:
+        return None
+    voiced = track[~np.isnan(track)]
+    return float(np.median(voiced)) if len(voiced) else None

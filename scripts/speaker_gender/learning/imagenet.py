@@ -1,0 +1,49 @@
+"""torchvision's ImageNet weights of ResNet-34, where they can be had."""
+
+import io
+import os
+from contextlib import redirect_stderr, redirect_stdout
+from urllib.error import URLError
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torchvision.models import ResNet34_Weights
+
+from speaker_gender.caching import file_digest
+from speaker_gender.config import smoke
+from speaker_gender.learning.model_files import ModelError
+from speaker_gender.learning.recipes import Recipe
+
+
+def named_weights(recipe: Recipe) -> list[str]:
+    """Digest of the file of ImageNet weights that RESNET34_WEIGHTS names, for keys; empty where it names none."""
+    choice = os.environ.get("RESNET34_WEIGHTS")
+    if choice in (None, "", "none") or smoke() or recipe.architecture != "resnet34":
+        return []
+    try:
+        return [file_digest(choice)]
+    except OSError as error:
+        raise ModelError(f"{choice}: cannot be read ({error.strerror})") from None
+
+
+def imagenet_state() -> dict[str, torch.Tensor] | None:
+    """torchvision's ImageNet weights of ResNet-34, or None, said in one line, where they cannot be had.
+
+    The environment variable RESNET34_WEIGHTS can name a safetensors file with the same tensors, or be 'none'.
+    """
+    choice = os.environ.get("RESNET34_WEIGHTS")
+    if choice == "none" or smoke():
+        print("RESNET34_WEIGHTS=none or a smoke run: training from scratch.")
+        return None
+    if choice:
+        try:
+            return load_file(choice)
+        except (OSError, SafetensorError) as error:
+            raise ModelError(f"{choice}: not a safetensors file ({error})") from None
+    try:
+        with redirect_stderr(io.StringIO()), redirect_stdout(io.StringIO()):  # torch.hub prints this machine's paths
+            return ResNet34_Weights.IMAGENET1K_V1.get_state_dict(progress=False, check_hash=True, weights_only=True)
+    except (URLError, OSError, RuntimeError):
+        print("ImageNet weights of ResNet-34 cannot be downloaded here: training from scratch.")
+        return None

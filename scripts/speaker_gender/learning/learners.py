@@ -1,0 +1,136 @@
+"""fastai Learners for the project's recipes, and the callbacks that they train with."""
+
+import random
+
+import torch
+from fastai.callback.channelslast import ChannelsLast
+from fastai.callback.core import Callback
+from fastai.callback.fp16 import MixedPrecision
+from fastai.callback.mixup import MixUp
+from fastai.data.core import DataLoaders
+from fastai.learner import Learner
+from fastai.losses import CrossEntropyLossFlat
+from fastai.metrics import F1Score, error_rate
+from fastai.torch_core import set_seed
+from fastai.vision.learner import create_body, vision_learner
+from torch import nn
+from torch.nn.functional import cross_entropy
+from torchvision.models import resnet34
+
+from speaker_gender.config import GENDERS, SEED
+from speaker_gender.learning.model_files import ModelError
+from speaker_gender.learning.networks import make_head, small_network
+from speaker_gender.learning.recipes import Recipe
+
+N_DIGITS, DIGIT_SHARE = 10, 0.5  # what the digit counts in the loss beside the speaker
+
+
+def make_learner(
+    dls: DataLoaders, recipe: Recipe, imagenet: dict[str, torch.Tensor] | None = None, *, n_speakers: int = 0
+) -> Learner:
+    """A fastai Learner with the recipe's network for one grey channel and two classes, female the positive one.
+
+    imagenet: weights of torchvision's resnet34; the three colour channels' first weights are summed, which is what
+    an image with three equal channels amounts to. n_speakers: how many of them `dls` tells of, and of the digits, for a
+    recipe with a speaker_weight; the network then has outputs for both (see TellSpeakers). Raises ModelError where the
+    weights do not fit.
+    """
+    n_out = len(GENDERS) + (n_speakers + N_DIGITS if n_speakers else 0)
+    options = {
+        "loss_func": CrossEntropyLossFlat(weight=class_weights(dls) if recipe.balanced else None),
+        "metrics": [error_rate, F1Score(pos_label=GENDERS.index("female"))],
+        "cbs": [ChannelsLast(), SeedEpochs()],
+    }
+    if recipe.architecture == "small":
+        learn = Learner(dls, small_network(recipe.image_size, n_out), **options)
+    else:
+        body = {"n_in": 1, "n_out": n_out, "pretrained": False, "normalize": False}
+        learn = vision_learner(dls, resnet34, custom_head=make_head(recipe, n_out), **body, **options)
+    if n_speakers:
+        learn.add_cb(TellSpeakers(recipe.speaker_weight))
+    if recipe.mixup:
+        learn.add_cb(MixUp(recipe.mixup))
+    if imagenet is not None:
+        whole = resnet34()
+        try:
+            whole.load_state_dict(imagenet)
+        except RuntimeError as error:
+            raise ModelError(f"ImageNet weights do not fit ResNet-34: {str(error).splitlines()[0]}") from None
+        learn.model[0].load_state_dict(create_body(whole, n_in=1, pretrained=True, cut=-2).state_dict())
+    if precision() != "float32":
+        learn.add_cb(MixedPrecision() if precision() == "float16" else CpuBfloat16())
+    return learn
+
+
+def precision() -> str:
+    """What networks are trained in on this machine, for speed: 'float16' (GPU), 'bfloat16' or 'float32'."""
+    if torch.cuda.is_available():
+        return "float16"
+    return "bfloat16" if torch.cpu.get_capabilities().get("amx_bf16") else "float32"
+
+
+def class_weights(dls: DataLoaders) -> torch.Tensor:
+    """What an error on each class costs, shape (2,), so that both classes of the training part weigh the same."""
+    counts = torch.bincount(torch.tensor([int(dls.train_ds[index][1]) for index in range(len(dls.train_ds))]))
+    return (counts.sum() / (len(counts) * counts)).to(dls.device)
+
+
+class TellSpeakers(Callback):
+    """Has a network tell who speaks and which digit, too, by scores behind those of the genders: adds to the loss.
+
+    Telling sixty voices apart by whatever they say teaches it more from an image than which of two genders it is of;
+    the digit counts half as much as the speaker. The added outputs are of no use afterwards: `detach` takes them off
+    the network.
+    """
+
+    def __init__(self, weight: float):
+        self.weight = weight
+
+    def before_batch(self):
+        *genders, self.speakers, self.digits = self.yb
+        self.learn.yb = tuple(genders)
+
+    def after_pred(self):
+        self.scores = self.pred[:, len(GENDERS) :]
+        self.learn.pred = self.pred[:, : len(GENDERS)]
+
+    def after_loss(self):
+        if self.training:
+            by_speaker, by_digit = self.scores[:, :-N_DIGITS], self.scores[:, -N_DIGITS:]
+            told = cross_entropy(by_speaker, self.speakers) + DIGIT_SHARE * cross_entropy(by_digit, self.digits)
+            self.learn.loss_grad = self.loss_grad + self.weight * told
+
+    def detach(self):
+        last = self.model[1][-1]
+        last.out_features = len(GENDERS)
+        for name, parameter in last.named_parameters():
+            setattr(last, name, nn.Parameter(parameter.detach()[: len(GENDERS)].clone()))
+        self.learn.opt = None  # it holds the parameters of before
+        self.learn.remove_cb(self)
+
+
+class CpuBfloat16(Callback):
+    """bfloat16 on processors with AMX, where it is several times faster than float32 (fastai's own is for GPUs)."""
+
+    order = MixedPrecision.order
+
+    def before_batch(self):
+        self.autocast = torch.autocast("cpu", dtype=torch.bfloat16)
+        self.autocast.__enter__()
+
+    def after_pred(self):
+        self.learn.pred = self.pred.float()
+
+    def after_loss(self):
+        self.autocast.__exit__(None, None, None)
+
+
+class SeedEpochs(Callback):
+    """Seeds every random generator anew before each epoch, so that a resumed epoch is the one that was missed."""
+
+    order = -100
+    seed = SEED
+
+    def before_epoch(self):
+        set_seed(self.seed * 1_000 + self.epoch, reproducible=True)
+        self.dls.train.rng = random.Random(self.seed * 1_000 + self.epoch)
