@@ -18,6 +18,7 @@ from speaker_gender.learning.model_files import ModelError
 
 
 def stop(*_):
+    """End the program as Ctrl-C does."""
     raise KeyboardInterrupt
 
 

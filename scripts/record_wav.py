@@ -87,6 +87,7 @@ def record(microphone: Microphone, seconds: float, *, on_terminal: bool) -> np.n
 
 
 def parse(arguments: list[str] | None) -> argparse.Namespace:
+    """The options of the command line."""
     parser = argparse.ArgumentParser(description="Records one second of speech into nbs/my_wavs/.")
     parser.add_argument("--name", type=valid_name, help="of the file (default: recording_1, recording_2, …)")
     parser.add_argument("--seconds", type=valid_seconds, default=1.0, help="length (default: 1)")

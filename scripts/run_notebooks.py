@@ -35,6 +35,7 @@ class StreamingClient(NotebookClient):
     """Runs a notebook and passes its progress bars and messages on to this terminal as they come."""
 
     def process_message(self, msg, cell, cell_index):
+        """Show the kernel's message on this terminal, too."""
         content = msg["content"]
         if msg["msg_type"] == "stream":
             sys.stderr.write(content["text"])
@@ -67,6 +68,7 @@ class StreamingClient(NotebookClient):
 
 
 def main() -> int:
+    """Run the command line; returns the exit status."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("notebooks", nargs="*", metavar="NUMBER", help="which to run, e.g. 01 03 (default: all)")
     parser.add_argument("--in-place", action="store_true", help="refresh the notebooks in nbs/ with the outputs")
@@ -195,6 +197,7 @@ def tidy(notebook) -> None:
 
 
 def is_spent_progress_bar(data: dict) -> bool:
+    """Whether an output is a progress bar that has nothing more to say."""
     if "application/vnd.jupyter.widget-view+json" in data:
         return True
     markup = data.get("text/html")
@@ -211,10 +214,12 @@ def without_players(notebook):
 
 
 def save(notebook, path: Path) -> None:
+    """Write a notebook, whole or not at all."""
     write_text(path, nbformat.writes(notebook) + "\n")
 
 
 def write_text(path: Path, text: str) -> None:
+    """Write a text, whole or not at all."""
     from speaker_gender.caching import write_atomically
 
     write_atomically(path, text)

@@ -1,6 +1,9 @@
 #!/usr/bin/env bash
-# Set-up and all checks. Arguments go to pytest.
+# Set-up and all checks. Arguments go to pytest: bash scripts/test.sh -m "not slow"
+[ -n "${BASH_VERSION:-}" ] || exec bash "$0" "$@" # sh scripts/test.sh
 source "$(dirname "${BASH_SOURCE[0]}")/setup.sh"
-"$python" -m ruff check scripts tests
+"$python" -m ruff check scripts tests nbs
 "$python" -m ruff format --check scripts tests
+"$python" -m mypy
+PYTHONPATH=scripts "$(dirname "$python")/lint-imports" --no-cache
 exec "$python" -m pytest -ra "$@"

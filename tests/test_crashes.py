@@ -42,7 +42,7 @@ def context():
         patch.setenv("PYTHONPATH", paths)
         patch.setenv("OMP_NUM_THREADS", "1")
         server = multiprocessing.get_context("forkserver")
-        server.set_forkserver_preload(["generation", "training", "test_crashes"])
+        server.set_forkserver_preload(["test_crashes"])
         yield server
 
 

@@ -1,6 +1,5 @@
 """Files that a user gives are data: no code can run what is in them, and no path in them leads out of its folder."""
 
-import ast
 import json
 import pickle
 from pathlib import Path
@@ -12,63 +11,9 @@ from conftest import CARD
 
 from speaker_gender.answering.classifier import load_classifier
 from speaker_gender.caching import cached_array
-from speaker_gender.config import ROOT
 from speaker_gender.corpora.corpus import CorpusError
 from speaker_gender.images.maps import load_maps
 from speaker_gender.learning.model_files import ModelError, write_model
-
-CODE = sorted([*(ROOT / "scripts").glob("**/*.py"), *(ROOT / "nbs").glob("*.ipynb")])
-MODULES = {"pickle", "cPickle", "dill", "cloudpickle", "shelve", "marshal"}
-CALLS = {
-    "eval", "exec", "os.system", "os.popen", "torch.load", "joblib.load", "pd.read_pickle", "pandas.read_pickle",
-    "yaml.load", "load_learner", "torch.hub.load", "ctypes.pythonapi",
-}  # fmt: skip
-
-
-def source(path: Path) -> str:
-    if path.suffix == ".py":
-        return path.read_text(encoding="utf-8")
-    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
-    lines = [line.rstrip() for cell in cells if cell["cell_type"] == "code" for line in [*cell["source"], ""]]
-    return "\n".join(line for line in lines if not line.startswith("%matplotlib"))
-
-
-def dangers(text: str) -> list[str]:
-    """What in a piece of Python can run code that it reads."""
-    found = []
-    for node in ast.walk(ast.parse(text)):
-        if isinstance(node, ast.Import):
-            found += [alias.name for alias in node.names if alias.name.split(".")[0] in MODULES]
-        elif isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] in MODULES:
-            found.append(node.module)
-        elif isinstance(node, ast.Call):
-            name, options = ast.unparse(node.func), {word.arg: ast.unparse(word.value) for word in node.keywords}
-            if name in CALLS or options.get("shell") == "True":
-                found.append(name)
-            if name == "np.load" and options.get("allow_pickle") != "False":
-                found.append("np.load without allow_pickle=False")
-    return found
-
-
-@pytest.mark.parametrize("path", CODE, ids=lambda path: path.name)
-def test_no_code_can_run_what_it_reads(path):
-    allowed = {"load_learner"} if path.name == "training.py" else set()  # the project's own, which reads safetensors
-    assert set(dangers(source(path))) <= allowed
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "import pickle",
-        "from dill import loads",
-        "eval('1')",
-        "import torch\ntorch.load('x')",
-        "np.load('x.npy')",
-        "subprocess.run('ls', shell=True)",
-    ],
-)
-def test_the_scan_finds_what_it_looks_for(text):
-    assert dangers(text)
 
 
 class Trap:

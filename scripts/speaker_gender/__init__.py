@@ -10,3 +10,9 @@ Its rooms stand in the order in which data flows, and each imports only rooms be
     judging            how good a network is, what it looks at, what a simpler method does
     answering          from anyone's recording to an answer
 """
+
+import os
+
+# ONNX Runtime would write an identifier under the user's cache and send events to its makers. The package is imported
+# before any module of it, in workers, notebooks and tests alike, and so before ONNX Runtime.
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"

@@ -1,13 +1,13 @@
 """One way to keep the result of a slow step: compute and save it, or load it and say so.
 
-A cached file carries the key of what it was made from (content, parameters, versions), and a digest of itself. It is
-used only while both are as they were. `RECOMPUTE=1` in the environment recomputes everything; with a time in seconds
-since 1970 instead of 1, which run_notebooks.py puts there, all that is older, so that a run computes nothing twice.
+A cached file carries the key of what it was made from (content, parameters, versions) and a digest of itself. It is
+used only while both still match. `RECOMPUTE=1` in the environment recomputes everything. A time in seconds since 1970
+instead of 1, which run_notebooks.py sets, recomputes what is older, so that one run computes nothing twice.
 
-Every file is written beside its final name and then renamed: whenever a program is killed, and however many write at
-once, a reader finds a whole file or none, an older one or a newer one. What a killed program leaves ends in .partial
-and is removed a day later. Nothing is promised about a power cut (no fsync, which would make many small files slow):
-what it may leave, an empty or torn file under its final name, does not have the digest that was noted for it.
+Every file is written beside its final name and then renamed. However many programs write at once, and whenever one is
+killed, a reader finds a whole file or none, an older one or a newer one. What a killed program leaves ends in .partial
+and is removed a day later. Nothing is promised about a power cut: there is no fsync, which would make many small files
+slow. An empty or torn file that a power cut leaves under a final name does not match its digest.
 """
 
 import errno
@@ -18,7 +18,7 @@ import math
 import os
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
@@ -27,21 +27,45 @@ import numpy as np
 
 from speaker_gender.config import WORKSPACE
 
-ABANDONED = 24 * 3_600  # seconds after which nobody is still writing a file
+ABANDONED = 24 * 3_600  # seconds after which no program is still writing a file
 BLOCK = 1 << 20  # bytes that are read at a time
 
 
 def recompute(path: Path) -> bool:
-    """Whether what is kept in a file that is there is to be computed again all the same."""
+    """Whether a cached file is to be computed again although it exists.
+
+    Parameters
+    ----------
+    path : Path
+        An existing file.
+
+    Returns
+    -------
+    bool
+        True for `RECOMPUTE=1`, and for a file older than the time in `RECOMPUTE`.
+    """
     wanted = os.environ.get("RECOMPUTE", "")
     return wanted == "1" or (wanted.isdecimal() and path.stat().st_mtime < int(wanted))
 
 
 @contextmanager
-def replacing(path: Path):
-    """Yields a temporary path beside `path`; renames it to `path` if the block ends well, removes it if not.
+def replacing(path: Path) -> Iterator[Path]:
+    """Write a file under a temporary name and rename it if the block ends well.
 
-    An OSError in the block, such as that of a full disk, is raised with the name of `path`.
+    Parameters
+    ----------
+    path : Path
+        Where the file is to be; its folder is made.
+
+    Yields
+    ------
+    Path
+        A temporary path beside `path`, removed if the block fails.
+
+    Raises
+    ------
+    OSError
+        For one in the block, such as that of a full disk; it names `path`.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f"{path.name}.{secrets.token_hex(6)}.partial")  # no two programs' names are the same
@@ -54,7 +78,7 @@ def replacing(path: Path):
 
 
 @contextmanager
-def _naming(path: Path):
+def _naming(path: Path) -> Iterator[None]:
     try:
         yield
     except _NamedError:
@@ -64,11 +88,11 @@ def _naming(path: Path):
 
 
 class _NamedError(OSError):
-    """Already says which file it is of, which another file that is written at the same time must not change."""
+    """Names its file already; the context of another file that is written at the same time must not change it."""
 
 
 def remove_abandoned(folder: Path) -> None:
-    """Removes the .partial files that killed programs have left in a folder. Younger ones may be in use."""
+    """Remove the .partial files that killed programs have left in a folder; younger ones may be in use."""
     for partial in folder.glob("?*.partial"):
         try:
             if partial.is_file() and time.time() - partial.stat().st_mtime > ABANDONED:
@@ -78,27 +102,51 @@ def remove_abandoned(folder: Path) -> None:
 
 
 def write_atomically(path: Path, content: bytes | memoryview | str) -> None:
-    """Writes the whole of `content` or leaves what was there. Text is written as UTF-8."""
+    """Write the whole content to a file, or leave the file as it was.
+
+    Parameters
+    ----------
+    path : Path
+    content : bytes, memoryview or str
+        Text is written as UTF-8.
+
+    Raises
+    ------
+    OSError
+        Where it cannot be written; it names `path`.
+    """
     with replacing(path) as partial:
         partial.write_bytes(content.encode() if isinstance(content, str) else content)
 
 
 def append(path: Path, text: str) -> None:
-    """Adds to a file, in one piece, so that the lines of programs that add at once do not mix. Raises OSError."""
+    """Add text to a file in one piece, so that the lines of programs that write at once do not mix.
+
+    Parameters
+    ----------
+    path : Path
+    text : str
+
+    Raises
+    ------
+    OSError
+        Where it cannot be written; it names `path`.
+    """
     with _naming(path), open(path, "ab") as file:
         file.write(text.encode())
 
 
-def write_json(path: Path, value) -> None:
+def write_json(path: Path, value: object) -> None:
+    """Write a value as JSON, atomically; see `json_text`."""
     write_atomically(path, json_text(value))
 
 
-def json_text(value) -> str:
-    """JSON knows no nan: a score that is undefined is written as null."""
+def json_text(value: object) -> str:
+    """Format a value as indented JSON; nan, which JSON does not have, becomes null."""
     return json.dumps(_without_nan(value), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
-def _without_nan(value):
+def _without_nan(value: object) -> object:
     if isinstance(value, dict):
         return {name: _without_nan(part) for name, part in value.items()}
     if isinstance(value, list | tuple):
@@ -106,20 +154,51 @@ def _without_nan(value):
     return None if isinstance(value, float) and math.isnan(value) else value
 
 
-def digest(*values) -> str:
-    """16 hexadecimal digits that stand for some JSON-serialisable values."""
+def digest(*values: object) -> str:
+    """Digest JSON-serialisable values to 16 hexadecimal digits.
+
+    Parameters
+    ----------
+    *values : object
+        What JSON does not have, such as a path, counts as its text.
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> digest("59/5_59_22.wav", 480)
+    '74be791e2dcf3ba3'
+    >>> digest({"a": 1, "b": 2}) == digest({"b": 2, "a": 1})
+    True
+    """
     text = json.dumps(values, sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def file_digest(path: Path) -> str:
-    """16 hexadecimal digits that stand for a file's content. Raises OSError where it cannot be read."""
+    """Digest a file's content to 16 hexadecimal digits.
+
+    Parameters
+    ----------
+    path : Path
+
+    Returns
+    -------
+    str
+
+    Raises
+    ------
+    OSError
+        Where it cannot be read.
+    """
     with open(path, "rb", buffering=0) as file:
         return _digest_of(file)
 
 
 def content_digest(content: bytes | memoryview) -> str:
-    """The same digits for a content that is in memory."""
+    """Digest a content in memory: the same digits as `file_digest` of a file with this content."""
     return hashlib.sha256(content).hexdigest()[:16]
 
 
@@ -131,15 +210,26 @@ def _digest_of(file: BinaryIO) -> str:
 
 
 def shown(path: Path) -> str:
-    """A path as a reader of a notebook wants it: relative to the project where it lies inside."""
+    """Shorten a path for a reader: relative to the workspace where it lies inside, else the file's name."""
     return str(path.relative_to(WORKSPACE)) if path.is_relative_to(WORKSPACE) else path.name
 
 
 def cached_json(path: Path, key: dict, compute: Callable[[], dict]) -> dict:
-    """The dict that `compute` returns, kept in `path` together with `key`.
+    """Load a dict from a cached file, and say so in one line, or compute and save it.
 
-    A file with another key, or one that is not as it was written, is computed anew. Says where a cached value came
-    from.
+    Parameters
+    ----------
+    path : Path
+        A JSON file that holds key, digest and result.
+    key : dict
+        All that determines the result. A file with another key, or with a digest that does not match, is computed anew.
+    compute : callable
+        Called without arguments where there is no usable file.
+
+    Returns
+    -------
+    dict
+        The result as JSON gives it back: str keys, lists for tuples, None for nan.
     """
     key = json.loads(json.dumps(key))
     remove_abandoned(path.parent)
@@ -160,7 +250,21 @@ def cached_json(path: Path, key: dict, compute: Callable[[], dict]) -> dict:
 
 
 def cached_array(path: Path, key: str, compute: Callable[[], np.ndarray]) -> np.ndarray:
-    """The array that `compute` returns, kept in `path` (.npy), with its key and its digest in a file beside it."""
+    """Load an array from a cached file, and say so in one line, or compute and save it.
+
+    Parameters
+    ----------
+    path : Path
+        An .npy file. Its key and its digest are kept beside it in a file that ends in .key.
+    key : str
+        All that determines the array, see `digest`.
+    compute : callable
+        Called without arguments where there is no usable file.
+
+    Returns
+    -------
+    np.ndarray
+    """
     key_path = path.with_suffix(".key")
     remove_abandoned(path.parent)
     if path.exists() and key_path.exists() and not recompute(path):
@@ -172,8 +276,8 @@ def cached_array(path: Path, key: str, compute: Callable[[], np.ndarray]) -> np.
                     file.seek(0)
                     return np.load(file, allow_pickle=False)
             print(f"{shown(path)} is not as it was written: computed again")
-    array, file = compute(), io.BytesIO()
-    np.save(file, array, allow_pickle=False)
-    write_atomically(path, file.getbuffer())
-    write_atomically(key_path, f"{key} {content_digest(file.getbuffer())}")
+    array, buffer = compute(), io.BytesIO()
+    np.save(buffer, array, allow_pickle=False)
+    write_atomically(path, buffer.getbuffer())
+    write_atomically(key_path, f"{key} {content_digest(buffer.getbuffer())}")
     return array

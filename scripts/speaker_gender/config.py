@@ -1,7 +1,7 @@
 """Where things are, and the audio constants of the study.
 
-What is made from a corpus lies under `WORKSPACE`, the project's own folder unless the environment variable of that
-name says otherwise (the tests use it to leave the project alone). Notebook 06 reads and writes beside itself.
+What is made from a corpus lies under `WORKSPACE`. That is the project's own folder unless the environment variable of
+that name gives another one (the tests use it to leave the project alone). Notebook 07 reads and writes beside itself.
 """
 
 import os
@@ -35,5 +35,5 @@ os.environ.setdefault("MALLOC_TOP_PAD_", str(64 * 2**20))
 
 
 def smoke() -> bool:
-    """True in the tests' quick run of the notebooks (`run_notebooks.py --smoke`): same steps, least work."""
+    """Whether this is the tests' quick run of the notebooks (`run_notebooks.py --smoke`): same steps, least work."""
     return os.environ.get("SMOKE") == "1"

@@ -4,13 +4,14 @@
     python scripts/studies/compare_image_sizes.py
 
 Reads the resolved corpus's MFC JPEGs; writes results/<corpus>/image_sizes/<size>.json, which notebook 03 shows. Some
-thousand images are enough: what is asked is not how good a network can get but what a smaller image costs.
+thousand images are enough: the question is not how good a network can get but what a smaller image costs.
 """
 
 import json
 import sys
 import time
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -36,7 +37,18 @@ EPOCHS = 5
 
 
 def compare(corpus: Corpus) -> dict[str, dict]:
-    """'32x112' → error_rate, f1_score and training images a second, at each size; every size is cached on its own."""
+    """Compare the sizes; every size is cached on its own.
+
+    Parameters
+    ----------
+    corpus : Corpus
+        In view 'mfc'.
+
+    Returns
+    -------
+    dict
+        '32x112' → error_rate, f1_score, images_per_second (in training), …
+    """
     table = available_images(corpus, load_maps(corpus))
     drawn = np.random.default_rng(SEED).permutation(len(table))[: N_TRAIN + N_VALID]
     table = table.iloc[drawn].reset_index(drop=True)
@@ -48,12 +60,25 @@ def compare(corpus: Corpus) -> dict[str, dict]:
         recipe = Recipe(image_size=size, epochs=EPOCHS, batch_size=small_batch(len(table) - n_valid))
         key = {"images": fingerprint(table, split), "recipe": asdict(recipe), "version": VERSION}
         path = corpus.results / "image_sizes" / f"{name}.json"
-        found[name] = cached_json(path, key, lambda recipe=recipe: _train(corpus, table, split, recipe))
+        found[name] = cached_json(path, key, partial(_train, corpus, table, split, recipe))
     return found
 
 
 def measure_speed(size: tuple[int, int], *, batch_size: int = Recipe.batch_size, steps: int = 8) -> float:
-    """Training images a second on this machine: the fastest of some steps on noise, so that other work counts less."""
+    """Measure the training images a second on this machine.
+
+    Parameters
+    ----------
+    size : tuple of int
+        Height and width in pixels.
+    batch_size : int
+    steps : int
+        Batches of noise; the fastest counts, so that other work on the machine counts less.
+
+    Returns
+    -------
+    float
+    """
     noise = np.random.default_rng(SEED).integers(0, 256, (2 * batch_size, *size), dtype=np.uint8)
     genders = pd.Series(["female", "male"] * batch_size)
     split = pd.Series(["train"] * batch_size + ["valid"] * batch_size)
@@ -72,7 +97,17 @@ def measure_speed(size: tuple[int, int], *, batch_size: int = Recipe.batch_size,
 
 
 def load_comparison(corpus: Corpus) -> pd.DataFrame:
-    """What has been compared so far: one row a size, smallest first, with error_rate, f1_score, images_per_second, …"""
+    """Load what has been compared so far.
+
+    Parameters
+    ----------
+    corpus : Corpus
+
+    Returns
+    -------
+    pd.DataFrame
+        One row a size, smallest first; columns error_rate, f1_score, images_per_second, …
+    """
     files = (corpus.results / "image_sizes").glob("*.json")
     table = pd.DataFrame.from_dict(
         {path.stem: json.loads(path.read_text(encoding="utf-8"))["result"] for path in files}, orient="index"
@@ -99,11 +134,12 @@ def _train(corpus: Corpus, table: pd.DataFrame, split: pd.Series, recipe: Recipe
 
 
 def main() -> int:
+    """Run the command line; returns the exit status."""
     try:
         corpus = resolve_corpus()
         for name, result in compare(corpus).items():
-            told = f"error rate {result['error_rate']:.2%}, F1 {result['f1_score']:.4f}"
-            print(f"{name}: {told}, {result['images_per_second']:.0f} images a second")
+            found = f"error rate {result['error_rate']:.2%}, F1 {result['f1_score']:.4f}"
+            print(f"{name}: {found}, {result['images_per_second']:.0f} images a second")
     except (CorpusError, OSError) as error:
         print(error, file=sys.stderr)
         return 1

@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""Which image of a voice tells best what people are that were never heard? Several forms of it on the same folds.
+"""Which image gives the best predictions for unseen speakers? Several forms of it on the same folds.
 
     python scripts/studies/compare_views.py
 
-Trains small networks of three seeds on the resolved corpus's speaker-disjoint folds, from the WAVs that are here, and
-pools their answers. Writes results/<corpus>/views/<form>.json and their summary results/<corpus>/views.json, which
+Trains small networks of three seeds on the resolved corpus's speaker-disjoint folds, from the available WAVs, and pools
+their predictions. Writes results/<corpus>/views/<form>.json and their summary results/<corpus>/views.json, which
 notebook 05 shows.
 """
 
@@ -13,6 +13,7 @@ import sys
 from collections.abc import Callable
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import librosa
 import numpy as np
@@ -49,27 +50,33 @@ from speaker_gender.learning.training import versions
 from speaker_gender.sound import pitch, reading
 from speaker_gender.sound.reading import read_signal
 
-VERSION = 1  # part of the cache's key: raise it when a change here changes an answer
+VERSION = 1  # part of the cache's key: raise it when a change here changes a prediction
 
-TRAINING = {"epochs": 15, "learning_rate": 3e-3, "batch_size": 64, "max_shift": 0.1, "mixup": 0.2}
+TRAINING: dict[str, Any] = {"epochs": 15, "learning_rate": 3e-3, "batch_size": 64, "max_shift": 0.1, "mixup": 0.2}
 SEEDS = (SEED, SEED + 1, SEED + 2)
 REFERENCE = "harmonic"  # the form that the others are compared with
 MFC_SIZE = (32, 112)  # pixels; more than the 12 × 98 numbers, because the network halves the height four times
 N_MELS, MEL_FREQUENCIES = 96, (40, 7_600)  # bands, Hz
 HIGHEST_LINEAR = 2_000  # Hz
-LEAST_QUEFRENCY = 0.002  # seconds: a voice of 500 Hz; what is slower is pitch
+LEAST_QUEFRENCY = 0.002  # seconds: a voice of 500 Hz; longer quefrencies are pitch
+
+
+# A form takes a signal on the int16 scale at 48 kHz, shape (samples,), and the zeros before it in samples (`front`). It
+# returns an image, uint8 of shape (channels, height, width).
 
 
 def harmonic_form(signal: np.ndarray, *, front: int) -> np.ndarray:
+    """View `harmonic` as it is, uint8 (1, 112, 30)."""
     return harmonic.harmonic_image(signal, front=front)[np.newaxis]
 
 
 def mfc_form(signal: np.ndarray, *, front: int) -> np.ndarray:
+    """View `mfc` in 32 × 112 pixels, uint8 (1, 32, 112)."""
     return _mfc_of_size(signal, front, MFC_SIZE)[np.newaxis]
 
 
 def mel_form(signal: np.ndarray, *, front: int) -> np.ndarray:
-    """A mel spectrogram with the window of view harmonic: low bands evenly spaced, high ones in log frequency."""
+    """Make a mel spectrogram with the window of view harmonic: low bands evenly spaced, high ones in log frequency."""
     weights = librosa.filters.mel(
         sr=WORKING_RATE,
         n_fft=harmonic.N_FFT,
@@ -81,13 +88,13 @@ def mel_form(signal: np.ndarray, *, front: int) -> np.ndarray:
 
 
 def linear_form(signal: np.ndarray, *, front: int) -> np.ndarray:
-    """The lines of the same spectrum up to 2 kHz, as they are: harmonics are evenly spaced, formants are cut off."""
+    """Make a spectrogram up to 2 kHz with the same window: harmonics are evenly spaced, higher formants are cut off."""
     powers = _spectrum(signal, front, n_fft=harmonic.WINDOW_LENGTH)
     return harmonic.to_image(powers[: HIGHEST_LINEAR * harmonic.WINDOW_LENGTH // WORKING_RATE])[np.newaxis]
 
 
 def without_pitch_form(signal: np.ndarray, *, front: int) -> np.ndarray:
-    """View harmonic of the spectrum's envelope: the same bands, frames and levels, the harmonics smoothed away."""
+    """Make view harmonic of the spectrum's envelope: the same bands, frames and levels, the harmonics smoothed away."""
     powers = _spectrum(signal, front)
     cepstrum = np.fft.irfft(np.log(powers + 1e-10 * powers.max() + 1e-30), axis=0)
     kept = round(LEAST_QUEFRENCY * WORKING_RATE)
@@ -97,20 +104,20 @@ def without_pitch_form(signal: np.ndarray, *, front: int) -> np.ndarray:
 
 
 def unclipped_mfc_form(signal: np.ndarray, *, front: int) -> np.ndarray:
-    """The levels of the 40 mel bands that the study's 12 coefficients stand for, in grey levels of view harmonic."""
+    """Make the levels of the 40 mel bands that the study's 12 coefficients describe, scaled like view harmonic's."""
     coefficients = mfc.mfcc(mfc.pre_emphasise(mfc.pad(signal, front)))
     levels = np.linalg.pinv(mfc.lifted_dct()) @ coefficients  # dB
     return harmonic.to_image(10 ** (levels / 10))[np.newaxis]
 
 
 def with_mfc_form(signal: np.ndarray, *, front: int) -> np.ndarray:
-    """Both views as the channels of one image."""
+    """Make both views as the channels of one image."""
     image = harmonic.harmonic_image(signal, front=front)
     return np.stack([image, _mfc_of_size(signal, front, image.shape)])
 
 
 def with_pitch_form(signal: np.ndarray, *, front: int) -> np.ndarray:
-    """View harmonic, and in a second channel a line at the height of F0 where there is one."""
+    """Make view harmonic, and in a second channel a line at the height of F0 where there is one."""
     image = harmonic.harmonic_image(signal, front=front)
     line = np.zeros_like(image)
     centres = (np.arange(harmonic.N_FRAMES) * harmonic.HOP_LENGTH + harmonic.WINDOW_LENGTH // 2) // pitch.PITCH_HOP
@@ -153,42 +160,55 @@ FORMS: dict[str, tuple[str, Callable[..., np.ndarray]]] = {  # name → title, f
 
 
 def compare(corpus: Corpus) -> dict[str, dict]:
-    """Title of each form → what it reaches with unheard speakers, its seeds one by one, and its gain over harmonic.
+    """Compare the forms on unseen speakers.
 
-    Raises ValueError where the speakers are too few for the folds.
+    Parameters
+    ----------
+    corpus : Corpus
+
+    Returns
+    -------
+    dict
+        Title of each form → its pooled scores (see comparisons.describe), balanced_accuracy_of_seeds, and gain: the
+        paired difference from view harmonic.
+
+    Raises
+    ------
+    ValueError
+        Where the speakers are too few for the folds.
     """
     recordings = with_stamps(corpus, load_recordings(corpus))
     plan = plan_images(map_images(recordings), recordings)
     columns = ["path", "speaker", "gender", "digit", "stamp"]
     table = plan[["path", "image", "front"]].merge(recordings[columns], on="path")
     folds = grouped_folds(table["speaker"], table["gender"], n_folds=n_folds(table["speaker"], table["gender"]))
-    answers = {name: _answers(corpus, table, folds, name) for name in FORMS}
+    predictions = {name: _predictions(corpus, table, folds, name) for name in FORMS}
     found = {}
-    for name, seeds in answers.items():
+    for name, seeds in predictions.items():
         together = pooled(seeds)
         found[FORMS[name][0]] = describe(together) | {
             "balanced_accuracy_of_seeds": [scores(seed)["balanced_accuracy"] for seed in seeds],
-            "gain": paired_difference(together, pooled(answers[REFERENCE])),
+            "gain": paired_difference(together, pooled(predictions[REFERENCE])),
         }
     return found
 
 
-def _answers(corpus: Corpus, table: pd.DataFrame, folds: list[pd.Series], name: str) -> list[pd.DataFrame]:
-    """For each seed: all images with fold and p_female, each asked of the network that trained on others; cached."""
+def _predictions(corpus: Corpus, table: pd.DataFrame, folds: list[pd.Series], name: str) -> list[pd.DataFrame]:
+    """For each seed: all images with fold and p_female, by the network that did not train on their speaker; cached."""
     tested = pd.concat([table[fold == "test"].assign(fold=number) for number, fold in enumerate(folds, start=1)])
     training = TRAINING | ({"epochs": 1} if smoke() else {})
 
     def compute() -> dict:
         images = _images(corpus, table, name)
-        answers = []
+        of_seeds = []
         with tqdm(total=len(SEEDS) * len(folds), desc=FORMS[name][0], unit="network", leave=False) as progress:
             for seed in SEEDS:
                 p_female = []
                 for fold in folds:
-                    p_female.append(_trained_answers(images, table, fold, seed=seed, **training))
+                    p_female.append(_trained_predictions(images, table, fold, seed=seed, **training))
                     progress.update()
-                answers.append(np.round(np.concatenate(p_female), 6).tolist())
-        return {"p_female": answers}
+                of_seeds.append(np.round(np.concatenate(p_female), 6).tolist())
+        return {"p_female": of_seeds}
 
     key = {
         "recordings": table.astype(str).to_numpy().tolist(),
@@ -214,7 +234,7 @@ def _image_of(path: Path, front: int, name: str) -> np.ndarray:
     return FORMS[name][1](read_signal(path), front=front)
 
 
-def _trained_answers(
+def _trained_predictions(
     images: np.ndarray,
     table: pd.DataFrame,
     fold: pd.Series,
@@ -239,6 +259,7 @@ def _trained_answers(
 
 
 def main() -> int:
+    """Run the command line; returns the exit status."""
     try:
         corpus = resolve_corpus()
         found = compare(corpus)
@@ -250,7 +271,7 @@ def main() -> int:
     for title, row in found.items():
         print(
             f"{title}: balanced accuracy {row['scores']['balanced_accuracy']:.1%}, AUC {row['scores']['auc']:.3f}, "
-            f"{100 * row['gain']['difference']:+.1f} points against {REFERENCE}"
+            f"{100 * row['gain']['difference']:+.1f} percentage points compared with {REFERENCE}"
         )
     return 0
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Train the resolved corpus's network on MFC JPEGs once for each seed: another random split, other initial weights.
+"""Train the resolved corpus's network on MFC JPEGs once for each seed: another random split and initialisation.
 
     python scripts/studies/train_seeds.py [--seeds 42 43 44]
 

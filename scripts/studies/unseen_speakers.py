@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
-"""How well a view tells the gender of speakers that were in no part of training.
+"""How well a view predicts the gender of unseen speakers.
 
     python scripts/studies/unseen_speakers.py [--views mfc harmonic] [--divisions grouped random paper]
                                               [--variants NAME…]
 
-For each view and each way of dividing a corpus, networks are trained fold by fold, always by the same recipe, and every
-fold's test images are classified by a network that trained on none of their speakers ('paper', 'grouped') or, to
-measure what the leak of speakers is worth, by one that trained on all of them ('random').
+For each view and each division of a corpus, networks are trained fold by fold, always by the same recipe. Every fold's
+test images are classified by a network that was trained on none of their speakers ('paper', 'grouped') or, to measure
+what the leakage of speakers is worth, by one that was trained on all of them ('random').
 """
 
 import argparse
@@ -25,13 +25,14 @@ from speaker_gender.learning.model_files import ModelError
 
 
 def main() -> int:
+    """Run the command line; returns the exit status."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--views", nargs="+", default=list(VIEWS), choices=list(VIEWS))
     parser.add_argument("--divisions", nargs="+", default=["grouped", "random"], choices=["grouped", "random", "paper"])
     parser.add_argument("--variants", nargs="+", default=[""], choices=["", *VARIANTS], help="other ways to train")
     options = parser.parse_args()
     if any(options.variants) and options.views != ["mfc"]:
-        parser.error("the variants are ways to train on view mfc: say --views mfc")
+        parser.error("the variants are ways to train on view mfc: add --views mfc")
     try:
         corpus = resolve_corpus()
         for view, division, variant in itertools.product(options.views, options.divisions, options.variants):
@@ -40,7 +41,7 @@ def main() -> int:
             found = scores(predictions)
             print(
                 f"{view}, {division}, {title}: accuracy {1 - found['error_rate']:.1%}, "
-                f"balanced {found['balanced_accuracy']:.1%}, AUC {found['auc']:.3f}"
+                f"balanced accuracy {found['balanced_accuracy']:.1%}, AUC {found['auc']:.3f}"
             )
     except (CorpusError, ModelError, ValueError, OSError) as error:
         print(error, file=sys.stderr)

@@ -1,17 +1,16 @@
 #!/usr/bin/env python3
-"""How fast the pipeline is, against the way most people would write each step, and against what the machine can do.
+"""How fast the pipeline is, compared with a baseline implementation of each step and with what the machine can do.
 
-    python scripts/upkeep/benchmark.py                       all steps, on the corpus that is there
+    python scripts/upkeep/benchmark.py                       all steps, on the resolved corpus
     python scripts/upkeep/benchmark.py generation grad_cams  these only; the figures of the others stay as they are
 
-Reference and pipeline take turns (A B A B …) in the same run, so that whatever else the machine does slows both.
-Prints a table of ratios and writes results/benchmark.json. The references are written here, as plainly as they come.
-Needs a corpus with WAVs and images (notebooks 01 and 02), and half an hour on a machine that is left alone; `notebooks`
-runs all of them twice and is measured only when it is named.
+Baseline ("reference" in the results) and pipeline take turns (A B A B …) in the same run, so that other work on the
+machine slows both. The baselines stand here and in baseline_classifier.py. Prints a table of ratios and writes
+results/benchmark.json. Needs a corpus with WAVs and images (notebooks 01 and 02), and half an hour on an idle machine.
+`notebooks` runs all of them twice and is measured only when it is named.
 """
 
 import argparse
-import importlib.util
 import io
 import json
 import os
@@ -29,12 +28,18 @@ from unittest import mock
 
 import librosa
 import numpy as np
+import pandas as pd
 import psutil
 import scipy.io.wavfile
 import soundfile
 import torch
+from fastai.callback.hook import Hook
+from fastai.learner import Learner
+from fastai.torch_core import to_detach
+from fastai.vision.all import ImageDataLoaders, Resize, error_rate, resnet34, vision_learner
 from PIL import Image
 from skimage.transform import resize
+from torch.utils.flop_counter import FlopCounterMode
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
@@ -56,19 +61,35 @@ from speaker_gender.learning.networks import make_network
 from speaker_gender.learning.recipes import Recipe
 from speaker_gender.learning.splits import random_split
 from speaker_gender.learning.training import versions
+from upkeep import baseline_classifier
 
 PAIRS = 5
 RECORDINGS = 1_000  # that images are made of, and that are classified
 HEADERS = 30_000  # WAVs that are listed
 TRAIN, VALID, EPOCHS = 800, 200, 4  # images and epochs of the training that is timed
 MAPS = 128  # images that Grad-CAM explains
+MATRIX = 2_048  # rows and columns of the matrices whose multiplication is timed
 RUN_TIME = re.compile(r"^(\d\d)_\w+\.ipynb: (\d+) s$", re.MULTILINE)  # what run_notebooks.py prints
 AUDIOMNIST_IMAGES, BATCHES = 30_000, 20  # of a training whose memory is measured; it is stopped after so many batches
+TRAIN_ON_NOISE = Path(__file__).with_name("train_on_noise.py")
 
 
 def in_turns(reference: Callable[[], object], pipeline: Callable[[], object], *, pairs: int | None = None) -> dict:
-    """Seconds that each took, one after the other, so many times (PAIRS by default): two lists of equal length."""
-    seconds = {"reference": [], "pipeline": []}
+    """Time two ways of a step, one after the other, several times.
+
+    Parameters
+    ----------
+    reference, pipeline : callable
+        Called without arguments.
+    pairs : int, optional
+        How often; PAIRS by default.
+
+    Returns
+    -------
+    dict
+        'reference' and 'pipeline' → list of seconds, of equal length.
+    """
+    seconds: dict[str, list[float]] = {"reference": [], "pipeline": []}
     for _ in range(pairs or PAIRS):
         for name, work in (("reference", reference), ("pipeline", pipeline)):
             started = time.perf_counter()
@@ -78,34 +99,26 @@ def in_turns(reference: Callable[[], object], pipeline: Callable[[], object], *,
 
 
 def seconds_of(work: Callable[[], object]) -> float:
+    """Seconds that one call takes."""
     started = time.perf_counter()
     work()
     return time.perf_counter() - started
 
 
-# Each of the following measures one step: it returns what was done, how much of it (n, unit), the seconds, and
-# whatever shows that both ways came to the same.
+# Each of the following measures one step: it returns what was done, how much of it (n, unit), the seconds, and how far
+# the two results differ.
 
 
 def generation(corpus: Corpus, folder: Path) -> dict:
+    """Images from WAVs: librosa and scikit-image, one recording at a time, compared with `generate_images`."""
     recordings = _recordings(corpus)
     plan = plan_images(map_images(recordings), with_stamps(corpus, recordings))
-    plain, jobs = folder / "plain", list(zip(plan["path"], plan["image"], plan["front"]))
-    plain.mkdir()
+    baseline, jobs = folder / "baseline", list(zip(plan["path"], plan["image"], plan["front"]))
+    baseline.mkdir()
 
     def reference():
         for path, image, front in jobs:
-            rate, samples = scipy.io.wavfile.read(corpus.folder / path)
-            signal = samples.astype(float)
-            if rate != SAMPLE_RATE:
-                signal = librosa.resample(signal, orig_sr=rate, target_sr=SAMPLE_RATE)
-            signal = np.pad(signal, (front, RECORDING_SAMPLES - len(signal) - front))
-            signal = np.append(signal[0], signal[1:] - 0.97 * signal[:-1])
-            coefficients = librosa.feature.mfcc(
-                y=signal, sr=48_000, n_mfcc=12, lifter=22, n_fft=1_200, hop_length=480, center=False, n_mels=40
-            )
-            enlarged = resize(np.repeat(coefficients[:, :, np.newaxis], 3, axis=2), (224, 224, 3))
-            Image.fromarray((np.clip(enlarged, 0, 255) + 0.5).astype(np.uint8)).save(plain / image)
+            _baseline_image(corpus.folder / path, front).save(baseline / image)
 
     def pipeline():
         for image in corpus.images.glob("*.jpg"):
@@ -116,16 +129,10 @@ def generation(corpus: Corpus, folder: Path) -> dict:
         reference(), pipeline()  # once before, so that everything is imported and the workers are there
         seconds = in_turns(reference, pipeline)
         made = [
-            (np.asarray(Image.open(place / image), int) for place in (plain, corpus.images)) for _, image, _ in jobs
+            (np.asarray(Image.open(place / image), int) for place in (baseline, corpus.images)) for _, image, _ in jobs
         ]
         difference = max(int(np.abs(one - other).max()) for one, other in made)
-    jpegs = [(plain / image).read_bytes() for _, image, _ in jobs]
-    images = [Image.open(io.BytesIO(jpeg)).convert("RGB") for jpeg in jpegs]
-    encoding = seconds_of(lambda: [image.save(io.BytesIO(), format="JPEG") for image in images])
-    (folder / "written").mkdir()
-    writing = seconds_of(
-        lambda: [(folder / "written" / str(index)).write_bytes(jpeg) for index, jpeg in enumerate(jpegs)]
-    )
+    encoding, writing = _encoding_and_writing([(baseline / image).read_bytes() for _, image, _ in jobs], folder)
     taken = float(np.median(seconds["pipeline"]))
     return {
         "what": "images, from WAVs to JPEGs",
@@ -133,81 +140,127 @@ def generation(corpus: Corpus, folder: Path) -> dict:
         "unit": "recordings",
         "seconds": seconds,
         "greatest_difference_of_a_pixel": difference,
-        "share_of_jpeg_encoding_rate_of_all_cores": encoding / os.cpu_count() / taken,
+        "share_of_jpeg_encoding_rate_of_all_cores": encoding / (os.cpu_count() or 1) / taken,
         "share_of_writing_rate": writing / taken,
     }
 
 
-def training(corpus: Corpus, folder: Path) -> dict:
-    from fastai.vision.all import ImageDataLoaders, Resize, error_rate, resnet34, vision_learner
-    from torch.utils.flop_counter import FlopCounterMode
+def _baseline_image(path: Path, front: int) -> Image.Image:
+    rate, samples = scipy.io.wavfile.read(path)
+    signal = samples.astype(float)
+    if rate != SAMPLE_RATE:
+        signal = librosa.resample(signal, orig_sr=rate, target_sr=SAMPLE_RATE)
+    signal = np.pad(signal, (front, RECORDING_SAMPLES - len(signal) - front))
+    signal = np.append(signal[0], signal[1:] - 0.97 * signal[:-1])
+    coefficients = librosa.feature.mfcc(
+        y=signal, sr=48_000, n_mfcc=12, lifter=22, n_fft=1_200, hop_length=480, center=False, n_mels=40
+    )
+    enlarged = resize(np.repeat(coefficients[:, :, np.newaxis], 3, axis=2), (224, 224, 3))
+    return Image.fromarray((np.clip(enlarged, 0, 255) + 0.5).astype(np.uint8))
 
+
+def _encoding_and_writing(jpegs: list[bytes], folder: Path) -> tuple[float, float]:
+    """Seconds that it takes one core to encode these images alone, and to write their files alone."""
+    images = [Image.open(io.BytesIO(jpeg)).convert("RGB") for jpeg in jpegs]
+    written = folder / "written"
+    written.mkdir()
+
+    def encode():
+        for image in images:
+            image.save(io.BytesIO(), format="JPEG")
+
+    def write():
+        for index, jpeg in enumerate(jpegs):
+            (written / str(index)).write_bytes(jpeg)
+
+    return seconds_of(encode), seconds_of(write)
+
+
+def training(corpus: Corpus, folder: Path) -> dict:
+    """ResNet-34 for some epochs: fastai on the JPEGs as they are, compared with the pipeline's small grey images."""
     table = available_images(corpus, load_maps(corpus))
     needed = (TRAIN + VALID) // 2
     if table["gender"].value_counts().min() < needed:
         raise CorpusError(f"{corpus.images}: to measure training takes {needed} images of each gender")
     table = table.groupby("gender").sample(n=needed, random_state=SEED).reset_index(drop=True)
     split = random_split(table["image"])
-    errors = {"reference": [], "pipeline": []}
+    errors: dict[str, list[float]] = {"reference": [], "pipeline": []}
 
     def reference():
-        torch.manual_seed(SEED)
-        dls = ImageDataLoaders.from_df(
-            table.assign(is_valid=split == "valid"),
-            path=corpus.images,
-            fn_col="image",
-            label_col="gender",
-            valid_col="is_valid",
-            item_tfms=Resize(224),
-            num_workers=0,
-        )
-        learn = vision_learner(dls, resnet34, pretrained=False, metrics=error_rate)
-        fit(learn, 3e-3, "reference")
+        errors["reference"].append(_baseline_training(corpus, table, split))
 
     def pipeline():
-        torch.manual_seed(SEED)
-        recipe = Recipe()
-        images = decode_images(corpus, table["image"].tolist(), size=recipe.image_size)
-        dls = make_dls(images, table["gender"], split, batch_size=recipe.batch_size, max_shift=recipe.max_shift)
-        fit(make_learner(dls, recipe), recipe.learning_rate, "pipeline")
-
-    def fit(learn, learning_rate: float, name: str):
-        with learn.no_bar(), learn.no_logging():
-            learn.fit_one_cycle(EPOCHS, learning_rate)
-        predicted, true = learn.get_preds()
-        errors[name].append(float(error_rate(predicted, true)))
+        errors["pipeline"].append(_pipeline_training(corpus, table, split))
 
     seconds = in_turns(reference, pipeline, pairs=1)
-    with FlopCounterMode(display=False) as counter:
-        make_network(Recipe())(torch.zeros(2, 1, *Recipe().image_size)).sum().backward()
-    operations = counter.get_total_flops() / 2 * EPOCHS * (TRAIN + VALID / 3)  # validation goes forward only
-    matrix = torch.rand(2_048, 2_048)
-    multiplying = min(seconds_of(lambda: matrix @ matrix) for _ in range(10))
+    rate = _training_operations() / seconds["pipeline"][0]
     return {
         "what": "ResNet-34, whole epochs of training with validation",
         "n": EPOCHS * (TRAIN + VALID),
         "unit": "images",
         "seconds": seconds,
         "validation_error": errors,
-        "share_of_matrix_multiplication_rate": operations / seconds["pipeline"][0] / (2 * 2_048**3 / multiplying),
+        "share_of_matrix_multiplication_rate": rate / _multiplication_rate(),
     }
 
 
-def grad_cams(corpus: Corpus, folder: Path) -> dict:
-    from fastai.callback.hook import Hook
-    from fastai.torch_core import to_detach
+def _baseline_training(corpus: Corpus, table: pd.DataFrame, split: pd.Series) -> float:
+    torch.manual_seed(SEED)
+    dls = ImageDataLoaders.from_df(
+        table.assign(is_valid=split == "valid"),
+        path=corpus.images,
+        fn_col="image",
+        label_col="gender",
+        valid_col="is_valid",
+        item_tfms=Resize(224),
+        num_workers=0,
+    )
+    return _validation_error(vision_learner(dls, resnet34, pretrained=False, metrics=error_rate), 3e-3)
 
+
+def _pipeline_training(corpus: Corpus, table: pd.DataFrame, split: pd.Series) -> float:
+    torch.manual_seed(SEED)
+    recipe = Recipe()
+    images = decode_images(corpus, table["image"].tolist(), size=recipe.image_size)
+    dls = make_dls(images, table["gender"], split, batch_size=recipe.batch_size, max_shift=recipe.max_shift)
+    return _validation_error(make_learner(dls, recipe), recipe.learning_rate)
+
+
+def _validation_error(learn: Learner, learning_rate: float) -> float:
+    """Error rate on the validation part after EPOCHS epochs."""
+    with learn.no_bar(), learn.no_logging():
+        learn.fit_one_cycle(EPOCHS, learning_rate)
+    predicted, true = learn.get_preds()
+    return float(error_rate(predicted, true))
+
+
+def _training_operations() -> float:
+    """Floating-point operations of the pipeline's training; validation goes forward only, a third of the work."""
+    with FlopCounterMode(display=False) as counter:
+        make_network(Recipe())(torch.zeros(2, 1, *Recipe().image_size)).sum().backward()
+    return counter.get_total_flops() / 2 * EPOCHS * (TRAIN + VALID / 3)
+
+
+def _multiplication_rate() -> float:
+    """Floating-point operations a second in a product of two large matrices, at best."""
+    matrix = torch.rand(MATRIX, MATRIX)
+    return 2 * MATRIX**3 / min(seconds_of(lambda: matrix @ matrix) for _ in range(10))
+
+
+def grad_cams(corpus: Corpus, folder: Path) -> dict:
+    """Grad-CAM: one image at a time with fastai's hooks, compared with batches."""
     recipe = Recipe()
     table = available_images(corpus, load_maps(corpus)).head(MAPS)
     images = decode_images(corpus, table["image"].tolist(), size=recipe.image_size)
     torch.manual_seed(SEED)
     network, normalisation = make_network(recipe).eval(), {"mean": 0.16, "std": 0.25}
     classes = np.arange(len(images)) % 2
-    plain, batched = [], []
+    layer = network.get_submodule(f"0.{STAGES['layer2']}")
+    single: list[np.ndarray] = []
+    batched: list[np.ndarray] = []
 
     def reference():
-        plain.clear()
-        layer = network[0][STAGES["layer2"]]
+        single.clear()
         for image, of_class in zip(images, classes):
             batch = (torch.from_numpy(image)[None, None].float() / 255 - 0.16) / 0.25
             with Hook(layer, lambda _m, _i, output: to_detach(output, cpu=False)) as forward:
@@ -215,7 +268,7 @@ def grad_cams(corpus: Corpus, folder: Path) -> dict:
                     network(batch)[0, of_class].backward()
             weights = backward.stored[0].mean(dim=(1, 2), keepdim=True)
             cam = (weights * forward.stored[0]).sum(0).clamp_min(0)
-            plain.append((cam / cam.max().clamp_min(1e-12)).numpy())
+            single.append((cam / cam.max().clamp_min(1e-12)).numpy())
             network.zero_grad()
 
     def pipeline():
@@ -227,91 +280,22 @@ def grad_cams(corpus: Corpus, folder: Path) -> dict:
         "n": len(images),
         "unit": "images",
         "seconds": in_turns(reference, pipeline),
-        "greatest_difference": float(np.abs(np.subtract(plain, batched)).max()),
+        "greatest_difference": float(np.abs(np.subtract(single, batched)).max()),
     }
 
 
-PLAIN_CLASSIFIER = """
-import json
-import sys
-import librosa
-import numpy as np
-import torch
-from pathlib import Path
-from safetensors.torch import load_file
-from torch import nn
-
-step = (7_600 / 60) ** (1 / 111)
-edges = 60 * step ** np.arange(-1, 113)
-frequency = np.fft.rfftfreq(8_192, 1 / 16_000)[:, None]
-rising = (frequency - edges[:-2]) / (edges[1:-1] - edges[:-2])
-falling = (edges[2:] - frequency) / (edges[2:] - edges[1:-1])
-bands = np.minimum(rising, falling).clip(min=0)
-bands /= bands.sum(axis=0)
-
-def harmonic_image(signal):
-    padded = np.zeros(47_998)
-    front = max(47_998 - len(signal), 0) // 2
-    padded[front : front + len(signal)] = signal[:47_998]
-    resampled = librosa.resample(padded, orig_sr=48_000, target_sr=16_000, res_type="soxr_hq")[:15_999]
-    frames = librosa.util.frame(resampled, frame_length=1_024, hop_length=512).T * np.hanning(1_025)[:-1]
-    powers = np.abs(np.fft.rfft(frames, 8_192)) ** 2 @ bands
-    level = librosa.power_to_db(powers.T, ref=np.max, amin=1e-20, top_db=70)
-    return (255 * (1 + level / 70) + 0.5).astype(np.uint8)[::-1].copy()
-
-class Pool(nn.Module):
-    def forward(self, maps):
-        return torch.cat([maps.amax(3), maps.mean(3)], dim=1).flatten(1)
-
-def convolution(n_in, n_out):
-    return [nn.Conv2d(n_in, n_out, 3, padding=1, bias=False), nn.BatchNorm2d(n_out), nn.ReLU(), nn.MaxPool2d(2)]
-
-def member():
-    body = nn.Sequential(*convolution(1, 16), *convolution(16, 32), *convolution(32, 64), *convolution(64, 96))
-    linear = [nn.Linear(1344, 128), nn.ReLU(), nn.Identity(), nn.Linear(128, 2)]
-    return nn.Sequential(body, nn.Sequential(Pool(), nn.Identity(), nn.Identity(), *linear))
-
-card = json.loads(Path({model!r}).with_suffix(".json").read_text())
-networks = nn.Module()
-networks.members = nn.ModuleList(member() for _ in card["seeds"])
-networks.load_state_dict(load_file({model!r}))
-networks.eval()
-
-def classify(path):
-    signal, rate = librosa.load(path, sr=48_000, dtype=np.float64)
-    image = torch.from_numpy(harmonic_image(signal))[None, None].float() / 255
-    with torch.no_grad():
-        grey = (image - card["normalisation"]["mean"]) / card["normalisation"]["std"]
-        scores = sum(network(grey) for network in networks.members) / len(networks.members)
-    odds = float(scores[0, 0] - scores[0, 1]) * card["calibration"]["slope"] + card["calibration"]["intercept"]
-    return 1 / (1 + 2.718281828459045 ** -odds)
-
-if __name__ == "__main__":
-    print(classify(sys.argv[1]))
-"""
-
-
-def _plain_classifier(folder: Path) -> Path:
-    """The script that people would write, as a file."""
-    path = folder / "plain_classifier.py"
-    path.write_text(PLAIN_CLASSIFIER.format(model=str(SHIPPED_MODEL)))
-    return path
-
-
 def one_file(corpus: Corpus, folder: Path) -> dict:
+    """One WAV from the command line: baseline_classifier.py compared with classify_wavs.py, imports included."""
     path = str(corpus.folder / _recordings(corpus)["path"].iloc[0])
-    plain = _plain_classifier(folder)
-    told = {}
+    p_female = {}
 
     def reference():
-        found = subprocess.run([sys.executable, plain, path], capture_output=True, text=True, check=True)
-        told["reference"] = float(found.stdout)
+        command = [sys.executable, str(baseline_classifier.__file__), str(SHIPPED_MODEL), path]
+        p_female["reference"] = float(_output_of(command))
 
     def pipeline():
-        command = [sys.executable, ROOT / "scripts" / "classify_wavs.py", path, "--json"]
-        told["pipeline"] = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)[
-            "p_female"
-        ]
+        command = [sys.executable, str(ROOT / "scripts" / "classify_wavs.py"), path, "--json"]
+        p_female["pipeline"] = json.loads(_output_of(command))["p_female"]
 
     reference(), pipeline()
     return {
@@ -319,38 +303,41 @@ def one_file(corpus: Corpus, folder: Path) -> dict:
         "n": 1,
         "unit": "WAV",
         "seconds": in_turns(reference, pipeline),
-        "difference_of_p_female": abs(told["reference"] - told["pipeline"]),
+        "difference_of_p_female": abs(p_female["reference"] - p_female["pipeline"]),
     }
 
 
+def _output_of(command: list[str]) -> str:
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+
 def many_files(corpus: Corpus, folder: Path) -> dict:
+    """Many WAVs in one process, everything loaded: the baseline one by one, compared with `classify_recordings`."""
     paths = [corpus.folder / path for path in islice(cycle(_recordings(corpus)["path"]), RECORDINGS)]
-    plain = _plain_classifier(folder)
-    spec = importlib.util.spec_from_file_location("plain_classifier", plain)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    classifier, told = load_classifier(SHIPPED_MODEL), {}
+    networks, card = baseline_classifier.load_model(str(SHIPPED_MODEL))
+    classifier = load_classifier(SHIPPED_MODEL)
+    p_female: dict[str, list[float | None]] = {}
 
     def reference():
-        told["reference"] = [module.classify(path) for path in paths]
+        p_female["reference"] = [baseline_classifier.classify(str(path), networks, card) for path in paths]
 
     def pipeline():
-        told["pipeline"] = [answer.p_female for answer in classify_recordings(classifier, paths)]
+        p_female["pipeline"] = [answer.p_female for answer in classify_recordings(classifier, paths)]
 
     reference(), pipeline()
     seconds = in_turns(reference, pipeline)
-    answered = np.array([p_female is not None for p_female in told["pipeline"]])
-    difference = np.array(told["reference"])[answered] - np.array(told["pipeline"], float)[answered]
+    both = np.array([p_female["reference"], p_female["pipeline"]], float)
     return {
         "what": "classifying WAVs of a second, warm",
         "n": len(paths),
         "unit": "WAVs",
         "seconds": seconds,
-        "greatest_difference_of_p_female": float(np.abs(difference).max()),
+        "greatest_difference_of_p_female": float(np.nanmax(np.abs(both[0] - both[1]))),  # nan: not answered
     }
 
 
 def headers(corpus: Corpus, folder: Path) -> dict:
+    """As many WAVs as AudioMNIST has: soundfile's header of each, compared with `load_recordings`."""
     wavs = [(corpus.folder / path) for path in _recordings(corpus)["path"]]
     names = [
         f"{speaker:02}/{digit}_{speaker:02}_{take}.wav"
@@ -380,9 +367,10 @@ def headers(corpus: Corpus, folder: Path) -> dict:
 
 
 def notebooks(corpus: Corpus, folder: Path) -> dict:
-    command = [sys.executable, ROOT / "scripts" / "run_notebooks.py"]
+    """All notebooks on the demo corpus: a first run compared with a second one, from caches."""
+    command = [sys.executable, str(ROOT / "scripts" / "run_notebooks.py")]
     environment = os.environ | {"CORPUS": "demo", "WORKSPACE": str(folder)}
-    runs = []
+    runs: list[dict[str, int]] = []
 
     def run():
         done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
@@ -399,54 +387,39 @@ def notebooks(corpus: Corpus, folder: Path) -> dict:
     }
 
 
-TRAIN_ON_MANY = """
-import sys
-sys.path.insert(0, {scripts!r})
-import numpy as np
-import pandas as pd
-from fastai.callback.core import Callback, CancelFitException
-from speaker_gender.learning.dataset import make_dls
-from speaker_gender.learning.splits import random_split
-from speaker_gender.learning.recipes import default_recipe
-from speaker_gender.learning.learners import make_learner
-
-recipe = default_recipe({n_images})
-images = np.random.default_rng(0).integers(0, 256, ({n_images}, *recipe.image_size), dtype=np.uint8)
-genders = pd.Series(["female", "male"] * ({n_images} // 2))
-split = random_split(pd.Series([f"{{index}}.jpg" for index in range({n_images})]))
-speakers, digits = np.arange({n_images}) % 60, np.arange({n_images}) % 10
-batches = {{"batch_size": recipe.batch_size, "max_shift": recipe.max_shift}}
-dls = make_dls(images, genders, split, **batches, speakers=speakers, digits=digits)
-learn = make_learner(dls, recipe, n_speakers=60)
-
-class Stop(Callback):
-    def after_batch(self):
-        if self.iter == {batches}:
-            raise CancelFitException
-
-learn.add_cb(Stop())
-with learn.no_bar(), learn.no_logging():
-    learn.fit(1, recipe.learning_rate)
-"""
-
-
 def memory(corpus: Corpus, folder: Path) -> dict:
-    """The most memory that two steps take with all their processes; what processes share is counted in each."""
+    """Peak memory of two steps with all their processes; memory that processes share is counted in each."""
     environment = {"CORPUS": "demo" if corpus.name == "demo" else str(corpus.folder), "WORKSPACE": str(folder)}
-    code = TRAIN_ON_MANY.format(scripts=str(ROOT / "scripts"), n_images=AUDIOMNIST_IMAGES, batches=BATCHES)
+    generate = [sys.executable, str(ROOT / "scripts" / "studies" / "generate_images.py")]
+    train = [sys.executable, str(TRAIN_ON_NOISE), str(AUDIOMNIST_IMAGES), str(BATCHES)]
     return {
         "what": "memory at its most",
         "bytes": {
-            "generation": peak_memory(
-                [sys.executable, str(ROOT / "scripts" / "studies" / "generate_images.py")], environment
-            ),
-            f"training on {AUDIOMNIST_IMAGES:,} images": peak_memory([sys.executable, "-c", code], environment),
+            "generation": peak_memory(generate, environment),
+            f"training on {AUDIOMNIST_IMAGES:,} images": peak_memory(train, environment),
         },
     }
 
 
 def peak_memory(command: list[str], environment: dict[str, str]) -> int:
-    """Bytes that a program and its children held at most together, looked at twenty times a second."""
+    """Measure the most memory that a program and its children hold together, sampled twenty times a second.
+
+    Parameters
+    ----------
+    command : list of str
+    environment : dict of str to str
+        Added to this process's.
+
+    Returns
+    -------
+    int
+        Bytes.
+
+    Raises
+    ------
+    subprocess.CalledProcessError
+        Where the program fails.
+    """
     most = 0
     with psutil.Popen(
         command, env=os.environ | environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
@@ -468,23 +441,23 @@ STEPS = {
 }
 
 
-def _recordings(corpus: Corpus):
-    """Some recordings that are here and can be read."""
+def _recordings(corpus: Corpus) -> pd.DataFrame:
+    """Some recordings whose WAVs are available and readable."""
     recordings = load_recordings(corpus)
     usable = recordings[recordings["here"] & recordings["problem"].isna()]
     if not len(usable):
-        raise CorpusError(f"{corpus.folder}: there are no WAVs in it to measure on")
+        raise CorpusError(f"{corpus.folder}: no WAVs in it to measure on")
     return usable.head(RECORDINGS).reset_index(drop=True)
 
 
 def ratio(seconds: dict) -> dict:
-    """How many times faster the pipeline is: the median over the pairs, and their range."""
+    """Compute how many times faster the pipeline is: the median over the pairs, and their range."""
     ratios = np.divide(seconds["reference"], seconds["pipeline"])
     return {"median": float(np.median(ratios)), "range": [float(ratios.min()), float(ratios.max())]}
 
 
-def told(found: dict) -> str:
-    """One line of what a step came to."""
+def summary(found: dict) -> str:
+    """One line: the figures of a step."""
     if "bytes" in found:
         return f"{found['what']}: " + ", ".join(f"{name} {size / 1e9:.2f} GB" for name, size in found["bytes"].items())
     low, high = found["ratio"]["range"]
@@ -493,7 +466,7 @@ def told(found: dict) -> str:
 
 
 def machine() -> dict:
-    """What it was measured on."""
+    """The machine and the versions of its packages, as results/benchmark.json reports them."""
     cpu = platform.processor() or platform.machine()
     if Path("/proc/cpuinfo").exists():
         named = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
@@ -502,6 +475,7 @@ def machine() -> dict:
 
 
 def main() -> int:
+    """Run the command line; returns the exit status."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("steps", nargs="*", metavar="STEP", help=f"of {', '.join(STEPS)}")
     options = parser.parse_args()
@@ -520,13 +494,13 @@ def main() -> int:
             about = {"corpus": corpus.title, "date": date.today().isoformat(), "machine": machine()}
             measured[name] = about | found
             write_json(path, measured)
-            print(told(found))
+            print(summary(found))
     except (CorpusError, ModelError, OSError) as error:
         print(error, file=sys.stderr)
         return 1
     except subprocess.CalledProcessError as error:
-        said = (error.stderr or "").strip().splitlines()
-        print(f"{Path(str(error.cmd[1])).name} failed: {said[-1] if said else 'without a word'}", file=sys.stderr)
+        lines = (error.stderr or "").strip().splitlines()
+        print(f"{Path(str(error.cmd[1])).name} failed: {lines[-1] if lines else 'no message'}", file=sys.stderr)
         return 1
     return 0
 

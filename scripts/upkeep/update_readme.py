@@ -24,6 +24,7 @@ from upkeep.cards import data_card, model_card
 
 README = ROOT / "README.md"
 STUDY = {"error_rate": 0.0107, "f1": 0.973}  # as the study reports them
+SEEN = "speakers heard in training"  # in the titles of rows of unseen_speakers.json that are not of unseen speakers
 
 
 def results_table() -> str:
@@ -46,14 +47,14 @@ def results_table() -> str:
 
     n_epochs, minutes = card["recipe"]["epochs"], card["seconds"] / 60
     height, width = card["image_size"]
-    more = "told to name the speaker and the digit as well while it is trained, "
-    told = more if card["recipe"].get("speaker_weight") else ""
+    more = "trained with the speaker and the digit as auxiliary targets, "
+    targets = more if card["recipe"].get("speaker_weight") else ""
     return "\n".join(
         [
             f"AudioMNIST, random split (**the same {evaluation['speakers']} speakers in training and validation**), "
             f"{card['split']['train']:,} training and {evaluation['images']:,} validation images; ResNet-34 from "
             f"{'ImageNet weights' if card['imagenet_weights'] else 'scratch'}, {n_epochs} epochs at {height} × {width} "
-            f"pixels, {told}seed {evaluation['seed']}, {minutes:.0f} minutes on 2 CPU cores in "
+            f"pixels, {targets}seed {evaluation['seed']}, {minutes:.0f} minutes on 2 CPU cores in "
             f"{card['precision']}:",
             "",
             "| | here | 95 % interval over speakers | the study |",
@@ -68,11 +69,11 @@ def results_table() -> str:
 
 
 def seeds_sentence(card: dict) -> list[str]:
-    """Mean and spread over the networks that were trained by the same recipe from other seeds, where there are any."""
+    """Mean and standard deviation over the networks of the same recipe and other seeds; empty without any."""
     runs = _runs_like(card, RESULTS / "audiomnist" / "models")
     if len(runs) < 2:
         return []
-    return ["", f"Over {len(runs)} seeds (other splits, other initial weights): {_spread(runs)}."]
+    return ["", f"Over {len(runs)} seeds (other splits, other random initialisation): {_spread(runs)}."]
 
 
 def precision_sentence() -> str:
@@ -86,10 +87,10 @@ def precision_sentence() -> str:
     members = [{"history": history} for history in shipped["history"].values()]
     return (
         f"Seeds {' and '.join(map(str, seeds))} on AudioMNIST, random split: in {card['precision']} {_spread(runs)}; "
-        f"in {others[0]['precision']} {_spread(others)}. Sums in another order end in other weights, as another seed "
-        f"does, and how far that goes the seeds tell: those of AudioMNIST above, and the {len(members)} networks of "
-        f"the model that ships, which differ in nothing else, with {shipped['speakers']['valid']} readers kept aside: "
-        f"{_spread(members)}."
+        f"in {others[0]['precision']} {_spread(others)}. Summation in another order gives other weights, as another "
+        f"seed does. The variance over seeds shows how much the scores change by that: the seeds of AudioMNIST above, "
+        f"and the {len(members)} networks of the shipped model, which differ in the seed alone, on "
+        f"{shipped['speakers']['valid']} held-out readers: {_spread(members)}."
     )
 
 
@@ -108,7 +109,7 @@ def _spread(runs: list[dict]) -> str:
 
 
 def grad_cam_sentences() -> str:
-    """What notebook 04 found about where the network looks, and whether networks of other seeds look there as well."""
+    """What notebook 04 found about where the network looks, and whether networks of other seeds agree."""
     evaluation = read_json(RESULTS / "audiomnist" / "evaluation.json")
     centres = [evaluation["centre_of_attention"], *evaluation["centre_of_attention_of_other_seeds"].values()]
     lower_by = [found["female"] - found["male"] for found in centres if len(found) == 2]
@@ -116,36 +117,36 @@ def grad_cam_sentences() -> str:
     agree = len({lower > 0 for lower in lower_by}) == 1
     areas = evaluation["deletion_and_insertion_areas"]
     balanced = dict(enumerate(evaluation["balanced_accuracy_with_coefficient_hidden"]))
-    dearest = sorted(balanced, key=balanced.get)[:3]
+    dearest = sorted(balanced, key=lambda coefficient: balanced[coefficient])[:3]
     costs = ", ".join(f"{100 * (1 - balanced[coefficient]):.1f} %" for coefficient in dearest)
     nothing = 100 * (1 - evaluation["scores"]["balanced_accuracy"])
     return (
-        f"The study read its maps as *female: attention slightly higher up*. The centre of attention of images called "
-        f"female, against that of images called male, in {len(lower_by)} networks of different seeds (AudioMNIST, "
-        f"random split): {places} (in coefficients). "
+        f"The study read its maps as *female: attention slightly higher up*. The centre of attention of images "
+        f"classified as female, compared with that of images classified as male, in {len(lower_by)} networks of "
+        f"different seeds (AudioMNIST, random split): {places} (in coefficients). "
         f"{'They agree' if agree else 'They do not even agree'} on the direction. "
-        f"What a map marks does count: where it is deleted first, the area under the curve is {areas['deletion']:.3f}, "
-        f"in random order {areas['random_deletion']:.3f}. Hidden one at a time, coefficients "
+        f"What a map marks matters to the network: deleted first, the area under the curve is "
+        f"{areas['deletion']:.3f}, in random order {areas['random_deletion']:.3f}. Hidden one at a time, coefficients "
         f"{', '.join(map(str, dearest))} cost most in one of these networks: balanced error {costs} instead of "
         f"{nothing:.1f} %."
     )
 
 
 def unseen_table() -> str:
-    """Balanced accuracy of people who were not in training, by corpus and by what listens (notebook 05)."""
+    """Balanced accuracy on unseen speakers, by corpus and by model (notebook 05)."""
     lines = [
-        "| corpus | what listens | balanced accuracy | 95 % interval over speakers | ROC AUC |",
+        "| corpus | model | balanced accuracy | 95 % interval over speakers | ROC AUC |",
         "|---|---|---|---|---|",
     ]
     for name in ("audiomnist", "audiomnist_az"):
         found = read_json(RESULTS / name / "unseen_speakers.json")
-        unheard = {title: row for title, row in found["rows"].items() if "heard in training" not in title}
-        for title, row in unheard.items():
+        unseen = {title: row for title, row in found["rows"].items() if SEEN not in title}
+        for title, row in unseen.items():
             lines.append(f"| {found['corpus']} | {title} | {_score_cells(row)} |")
     titles = {
-        "gender_on_audiomnist_az": "**the model that ships**",
-        "gender_on_audiomnist_az_at_8000_hz": "the model that ships, recordings at 8 kHz",
-        "gender_on_librispeech": "the model that ships; calibrated on these readers, not trained on them",
+        "gender_on_audiomnist_az": "**the shipped model**",
+        "gender_on_audiomnist_az_at_8000_hz": "the shipped model, recordings at 8 kHz",
+        "gender_on_librispeech": "the shipped model; calibrated on these readers, not trained on them",
         "gender_synthetic_on_audiomnist_az": "trained on synthetic voices only",
         "gender_synthetic_on_librispeech": "trained on synthetic voices only",
     }
@@ -168,89 +169,89 @@ def _score_cells(row: dict) -> str:
 
 
 def leak_sentence() -> str:
-    """What the same speakers on both sides were worth, on the study's own images."""
+    """What the same speakers in training and test are worth, on the study's own images."""
     rows = read_json(RESULTS / "audiomnist" / "unseen_speakers.json")["rows"]
     cost = rows["mfc"]["cost_of_leakage"]
     low, high = cost["interval"]
-    aucs = [rows[name]["scores"]["auc"] for name in ("mfc, speakers heard in training", "mfc")]
+    aucs = [rows[name]["scores"]["auc"] for name in (f"mfc, {SEEN}", "mfc")]
     return (
-        f"With a shorter recipe, the same on both sides, the study's images of AudioMNIST get a balanced accuracy of "
-        f"{100 * cost['heard']:.1f} % for speakers that were in training and {100 * cost['unheard']:.1f} % for those "
-        f"that were not: {100 * cost['difference']:.1f} points (95 % interval over {cost['speakers']} speakers "
-        f"{100 * low:.1f} to {100 * high:.1f}) less with people it has never heard. The ROC AUC, which depends on no "
-        f"threshold, falls from {aucs[0]:.3f} to {aucs[1]:.3f}. (Besides, a network that is tested on other speakers "
-        f"has heard only three fifths of them.)"
+        f"With one shorter recipe for both, the study's images of AudioMNIST get a balanced accuracy of "
+        f"{100 * cost['heard']:.1f} % on speakers in the training set and {100 * cost['unheard']:.1f} % on unseen "
+        f"speakers: {100 * cost['difference']:.1f} percentage points less (95 % interval over {cost['speakers']} "
+        f"speakers {100 * low:.1f} to {100 * high:.1f}). The ROC AUC, which depends on no threshold, falls from "
+        f"{aucs[0]:.3f} to {aucs[1]:.3f}. (The training sets differ in another way, too: where the test speakers are "
+        f"unseen, the network is trained on only three fifths of the speakers.)"
     )
 
 
 def ceiling_sentence() -> str:
-    """How far the study's images go with people who were not in training, in whatever way they are trained on."""
+    """How far the study's images go on unseen speakers, over several ways to train."""
     variants = read_json(RESULTS / "audiomnist" / "unseen_speakers.json")["variants"]
     *tried, together = (found["scores"]["balanced_accuracy"] for found in variants.values())
     low, high = list(variants.values())[-1]["intervals"]["balanced_accuracy"]
     return (
         f"Other training did not help measurably: on the folds of AudioMNIST's paper, 12 training speakers each, "
         f"{len(tried)} networks (two sizes, mixup, longer shifts, three seeds) get between {100 * min(tried):.1f} and "
-        f"{100 * max(tried):.1f} %, and all of them asked together {100 * together:.1f} % (95 % interval over "
+        f"{100 * max(tried):.1f} %, and the ensemble of all of them {100 * together:.1f} % (95 % interval over "
         f"speakers {100 * low:.1f} to {100 * high:.1f})."
     )
 
 
 def points(gain: dict) -> str:
-    """A paired difference (see unseen_speakers.paired_difference) in points of balanced accuracy, with its interval."""
+    """A paired difference (see comparisons.paired_difference) in percentage points, with its 95 % interval."""
     low, high = gain["interval"]
-    return f"{100 * gain['difference']:+.1f} points ({100 * low:+.1f} to {100 * high:+.1f})"
+    return f"{100 * gain['difference']:+.1f} percentage points ({100 * low:+.1f} to {100 * high:+.1f})"
 
 
 def gain_sentences() -> str:
-    """What the harmonic view gains over others with people who were not in training, and what it owes to the pitch."""
+    """What view harmonic gains over others on unseen speakers, and how much of it is the pitch."""
     gains = read_json(RESULTS / "audiomnist_az" / "unseen_speakers.json")["rows"]["harmonic"]
     views = read_json(RESULTS / "audiomnist_az" / "views.json")["rows"]
     smoothed = views["harmonic, the harmonics smoothed away"]
     return (
-        f"On AudioMNIST_AZ, paired by speaker, view harmonic is {points(gains['gain'])} against view mfc and "
-        f"{points(gains['gain_over_f0'])} against a threshold on the median F0. It is the harmonics that count: small "
-        f"networks that see the same image with its harmonics smoothed away, which leaves the envelope, get "
-        f"{points(smoothed['gain'])} against the image as it is (three seeds, `scripts/studies/compare_views.py`)."
+        f"Balanced accuracy of view harmonic on AudioMNIST_AZ, paired by speaker: {points(gains['gain'])} compared "
+        f"with view mfc, and {points(gains['gain_over_f0'])} compared with a threshold on the median F0. The harmonics "
+        f"make the difference: smoothing them away in the image, which leaves the envelope, changes the balanced "
+        f"accuracy of small networks by {points(smoothed['gain'])} (three seeds, `scripts/studies/compare_views.py`)."
     )
 
 
 def weights_of(path: Path) -> int:
-    """How many numbers a safetensors file holds."""
+    """Count the numbers that a safetensors file holds."""
     with safe_open(path, framework="numpy") as file:
         return sum(math.prod(file.get_slice(name).get_shape()) for name in file.keys())
 
 
 def shipped_sentence() -> str:
-    """What the model that ships is, and what limits its figures."""
+    """What the shipped model is, and what limits its figures."""
     model = RESULTS / "shipped" / "gender.safetensors"
     assessed = read_json(RESULTS / "shipped" / "gender_on_audiomnist_az.json")
     card = read_json(model.with_suffix(".json"))
     readers = read_json(RESULTS / "shipped" / "gender_on_librispeech.json")["all"]
     ablation = read_json(RESULTS / "shipped" / "ablation.json")["rows"]
-    raised, plain = (ablation[name]["scores"]["balanced_accuracy"] for name in ("nothing", "raised voices"))
-    right = readers["accuracy_of_gender"]
+    shifted, unshifted = (ablation[name]["scores"]["balanced_accuracy"] for name in ("nothing", "raised voices"))
+    correct = readers["accuracy_of_gender"]
     against_f0 = read_json(RESULTS / "audiomnist_az" / "unseen_speakers.json")["shipped_against_f0"]
     return (
-        f"The model that ships has {weights_of(model) / 1e6:.2f} million weights, {model.stat().st_size / 1e6:.1f} MB, "
-        f"and learned from {card['speakers']['train']} speakers of LibriSpeech and AudioMNIST. Were the two doubtful "
-        f"speakers the only men that it takes for women, its ROC AUC would be {assessed['auc_of_doubtful']:.3f}. With "
-        f"refusals counted as wrong, the balanced accuracy is "
-        f"{100 * assessed['all']['balanced_accuracy_if_refused_is_wrong']:.1f} %. Against a threshold on the median F0 "
-        f"that was fitted on other speakers of the same corpus it is {points(against_f0)}, paired by speaker. What "
-        f"was learned from looking at AudioMNIST_AZ is worth some points there: voices are raised in training, since "
-        f"people raise them to say single words, and without that a smaller version gets {100 * plain:.1f} instead of "
-        f"{100 * raised:.1f} %. It has a price: of English readers who speak as people read aloud, "
-        f"{100 * right['female']:.0f} % of the women's recordings and {100 * right['male']:.0f} % of the men's are "
-        f"told rightly, although it ranks them almost without error "
-        f"(ROC AUC {readers['recordings']['scores']['auc']:.3f})."
+        f"The shipped model has {weights_of(model) / 1e6:.2f} million weights, {model.stat().st_size / 1e6:.1f} MB, "
+        f"and was trained on {card['speakers']['train']} speakers of LibriSpeech and AudioMNIST. Were the two doubtful "
+        f"speakers the only men classified as women, its ROC AUC would be {assessed['auc_of_doubtful']:.3f}. With "
+        f"refusals counted as errors, the balanced accuracy is "
+        f"{100 * assessed['all']['balanced_accuracy_if_refused_is_wrong']:.1f} %. Compared with a threshold on the "
+        f"median F0, fitted on other speakers of the same corpus, it is {points(against_f0)}, paired by speaker. "
+        f"AudioMNIST_AZ is a development set of this model. Training speech is pitch-shifted, because speakers raise "
+        f"their voice for single words; without that, a smaller version gets {100 * unshifted:.1f} instead of "
+        f"{100 * shifted:.1f} % there. The shift has a price: on {readers['recordings']['images']:,} recordings of "
+        f"LibriSpeech's readers outside the training set, {100 * correct['female']:.0f} % of the women's and "
+        f"{100 * correct['male']:.0f} % of the men's are correctly classified, although the model ranks them almost "
+        f"without error (ROC AUC {readers['recordings']['scores']['auc']:.3f})."
     )
 
 
 def speed_table() -> str:
-    """What scripts/upkeep/benchmark.py measured: how many times faster each step is than its plain form."""
+    """What scripts/upkeep/benchmark.py measured: how many times faster each step is than its baseline."""
     measured = read_json(RESULTS / "benchmark.json")
-    lines = ["| step | rate | times the plain way | range |", "|---|---|---|---|"]
+    lines = ["| step | rate | times the baseline implementation | range |", "|---|---|---|---|"]
     timed = {name: found for name, found in measured.items() if "seconds" in found}
     cached = timed.pop("notebooks", None)
     for found in timed.values():
@@ -259,19 +260,19 @@ def speed_table() -> str:
         rate = f"{found['n'] / seconds:,.0f} {found['unit']} a second" if found["n"] > 10 else f"{seconds:.1f} s"
         several = f"{low:.1f} to {high:.1f}" if len(found["seconds"]["pipeline"]) > 1 else "one pair"
         lines.append(f"| {found['what']} | {rate} | {found['ratio']['median']:.1f} | {several} |")
-    steps_on = {}
+    steps_on: dict[str, list[str]] = {}
     for found in measured.values():
         machine = f"{found['machine']['cores']} cores ({found['machine']['cpu']})"
         steps_on.setdefault(machine, []).append(found["what"])
     most = max(steps_on, key=lambda machine: len(steps_on[machine]))
-    told = f"Measured without a GPU on {most}"
-    told += "".join(f"; on {machine}: {', '.join(what)}" for machine, what in steps_on.items() if machine != most) + "."
+    conditions = f"Measured without a GPU on {most}"
+    conditions += "".join(f"; on {name}: {', '.join(what)}" for name, what in steps_on.items() if name != most) + "."
     if cached:
-        told += f" A second run of all notebooks, from caches, is {cached['ratio']['median']:.1f} times as fast."
+        conditions += f" A second run of all notebooks, from caches, is {cached['ratio']['median']:.1f} times as fast."
     if "memory" in measured:
         sizes = [f"{name} {size / 1e9:.1f} GB" for name, size in measured["memory"]["bytes"].items()]
-        told += f" Memory at its most: {', '.join(sizes)}."
-    return "\n".join([*lines, "", told])
+        conditions += f" Peak memory: {', '.join(sizes)}."
+    return "\n".join([*lines, "", conditions])
 
 
 def run_times() -> str:
@@ -301,7 +302,7 @@ BLOCKS = {
 
 
 def cards() -> dict[Path, str]:
-    """The text of each card, by the file that it belongs into."""
+    """The text of each card, by its file."""
     shipped = RESULTS / "shipped"
     model = model_card(
         read_json(shipped / "gender.json"),
@@ -317,15 +318,31 @@ def cards() -> dict[Path, str]:
 
 
 def read_json(path: Path) -> dict:
+    """Read a JSON file."""
     return json.loads(path.read_text(encoding="utf-8"))
 
 
 def updated(readme: str) -> str:
-    """The README's text with fresh results between the marks of each block."""
+    """Put fresh results between the marks of each block of the README.
+
+    Parameters
+    ----------
+    readme : str
+        Its text.
+
+    Returns
+    -------
+    str
+
+    Raises
+    ------
+    ValueError
+        Where a mark is missing.
+    """
     for name, fresh in BLOCKS.items():
         begin, end = f"<!-- {name} -->", f"<!-- end of {name} -->"
         if not 0 <= readme.find(begin) < readme.find(end):
-            raise ValueError(f"README.md: {begin} … {end} is not there")
+            raise ValueError(f"README.md: {begin} … {end} is missing")
         before, _, rest = readme.partition(begin)
         _, _, after = rest.partition(end)
         readme = f"{before}{begin}\n{fresh()}\n{end}{after}"
@@ -333,6 +350,7 @@ def updated(readme: str) -> str:
 
 
 def main() -> int:
+    """Run the command line; returns the exit status."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--check", action="store_true", help="write nothing")
     options = parser.parse_args()

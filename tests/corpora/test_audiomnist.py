@@ -133,7 +133,7 @@ def test_any_corpus_in_the_layout_is_listed(make_corpus):
     assert table["digit"].tolist() == [0, 3, 3] and table["repetition"].tolist() == [1, 0, 12]
     assert set(table["samples"]) == {8_000} and set(table["sample_rate"]) == {16_000}
     assert set(table["encoding"]) == {"PCM_16"} and table["here"].all()
-    assert completeness(table) == "All 3 WAVs are here."
+    assert completeness(table) == "All 3 WAVs are available."
 
 
 def test_a_stamp_changes_with_the_content_of_a_wav_and_with_nothing_else(make_corpus):
@@ -176,7 +176,7 @@ def test_audiomnist_is_known_in_full_whatever_is_there(make_corpus):
     table = load_recordings(corpus)
     assert len(table) == 30_000 and table["here"].sum() == 2
     assert (table["gender"] == "female").sum() == 12 * 500
-    assert completeness(table).startswith("2 of 30,000 WAVs are here; missing: all of 58 speakers (01 03 04 ")
+    assert completeness(table).startswith("2 of 30,000 WAVs are available; missing: all of 58 speakers (01 03 04 ")
     assert completeness(table).endswith("part of 2 speakers (02 59).")
 
 

@@ -9,15 +9,15 @@ import soundfile
 from conftest import buzz
 
 from speaker_gender.corpora.audiomnist import METADATA, load_recordings
-from speaker_gender.corpora.checks import check_corpus, labels_checked, listen
-from speaker_gender.images.maps import map_images, maps_if_there, write_maps
+from speaker_gender.corpora.checks import check_corpus, inspect_recordings, labels_checked
+from speaker_gender.images.maps import load_maps_if_written, map_images, write_maps
 
 RATE = 16_000
 
 
 def report(corpus) -> list[tuple]:
     """(check, speaker, recordings) of each row."""
-    found = check_corpus(listen(corpus, load_recordings(corpus)), maps_if_there(corpus))
+    found = check_corpus(inspect_recordings(corpus, load_recordings(corpus)), load_maps_if_written(corpus))
     assert list(found.columns) == ["check", "speaker", "recordings", "what"]
     assert all(row["what"] and "\n" not in row["what"] for _, row in found.iterrows())
     return list(found[["check", "speaker", "recordings"]].itertuples(index=False, name=None))
@@ -77,11 +77,11 @@ def test_a_duplicate_in_another_encoding_or_with_zeros_around_it_is_one_all_the_
     "check, sound",
     [
         ("silence", np.zeros(RATE)),
-        ("noise only", np.random.default_rng(0).normal(0, 0.05, RATE)),
+        ("no speech", np.random.default_rng(0).normal(0, 0.05, RATE)),
         ("too short", buzz(120, seconds=0.05, sample_rate=RATE, seed=5)),
-        ("clipped", np.clip(30 * buzz(120, seconds=0.6, sample_rate=RATE, seed=5), -1, 1)),
+        ("clipped", np.clip(300 * buzz(120, seconds=0.6, sample_rate=RATE, seed=5), -1, 1)),
     ],
-    ids=["silence", "noise only", "too short", "clipped"],
+    ids=["silence", "no speech", "too short", "clipped"],
 )
 def test_a_recording_without_speech_is_named_with_the_reason(buzz_corpus, check, sound):
     write(buzz_corpus, "03/2_03_1.wav", sound)
@@ -137,15 +137,15 @@ def test_an_uncommon_voice_on_its_own_genders_side_is_left_in_peace(buzz_corpus)
 
 
 def test_it_is_told_of_how_many_speakers_the_label_was_checked(buzz_corpus):
-    heard = listen(buzz_corpus, load_recordings(buzz_corpus))
+    heard = inspect_recordings(buzz_corpus, load_recordings(buzz_corpus))
     assert labels_checked(heard) == "labels were compared with the pitch of 4 of 4 speakers"
     told = labels_checked(heard[heard["gender"] == "male"])
-    assert told == "labels were compared with the pitch of no speaker: too few recordings of female speakers are here"
+    assert told == "labels were compared with the pitch of no speaker: too few recordings of female speakers available"
 
 
 def test_of_many_recordings_of_a_speaker_the_pitch_is_tracked_in_twenty(buzz_corpus):
     for repetition in range(2, 47):
         sound = buzz(120, seconds=0.3, sample_rate=RATE, seed=repetition)
         write(buzz_corpus, f"01/0_01_{repetition}.wav", sound)
-    tracked = listen(buzz_corpus, load_recordings(buzz_corpus)).groupby("speaker")["f0"].count()
+    tracked = inspect_recordings(buzz_corpus, load_recordings(buzz_corpus)).groupby("speaker")["f0"].count()
     assert tracked["01"] == 20 and tracked["02"] == 6

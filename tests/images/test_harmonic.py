@@ -12,7 +12,7 @@ def tone(frequency, *, sample_rate=SAMPLE_RATE, samples=RECORDING_SAMPLES):
     return 3_000 * np.sin(2 * np.pi * frequency * np.arange(samples) / sample_rate)
 
 
-def test_an_image_is_96_bands_by_30_frames_of_grey_levels():
+def test_an_image_is_112_bands_by_30_frames_of_grey_levels():
     image = harmonic.harmonic_image(tone(200), front=0)
     assert image.shape == (112, 30) == VIEWS["harmonic"].fold_size and image.dtype == np.uint8
     assert image.max() == 255

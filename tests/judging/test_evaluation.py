@@ -94,9 +94,9 @@ def test_a_calibrated_model_has_a_small_error_of_calibration_and_an_overconfiden
     p_female = generator.uniform(0, 1, 50_000)
     gender = np.where(generator.uniform(0, 1, 50_000) < p_female, "female", "male")
     calibrated = pd.DataFrame({"gender": gender, "p_female": p_female, "speaker": "1"})
-    assert evaluation.expected_calibration_error(calibrated) < 0.01
+    assert evaluation.scores(calibrated)["ece"] < 0.01
     overconfident = calibrated.assign(p_female=np.round(p_female))
-    assert evaluation.expected_calibration_error(overconfident) > 0.2
+    assert evaluation.scores(overconfident)["ece"] > 0.2
 
 
 def test_errors_are_counted_by_group_and_the_surest_mistakes_come_first():

@@ -1,5 +1,7 @@
 """Unseen speakers: nobody is in two parts, every speaker is tested once, and the leak is measured, not assumed."""
 
+from functools import partial
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -12,6 +14,7 @@ from speaker_gender.judging.comparisons import cost_of_leakage, describe, fold_a
 from speaker_gender.learning import folds
 from speaker_gender.learning.dataset import available_images
 from speaker_gender.learning.folds import VARIANTS, divide, fold_predictions, fold_recipe
+from speaker_gender.learning.recipes import Recipe
 from speaker_gender.learning.splits import split_by_speaker
 from speaker_gender.learning.training import train_model
 
@@ -33,6 +36,12 @@ def small_corpus(buzz_corpus, monkeypatch):
 
     monkeypatch.setattr(folds, "divide", one_speaker_out)
     return buzz_corpus
+
+
+@pytest.fixture
+def small_networks(monkeypatch):
+    """Networks of a hundredth of the weights: what is trained, kept and used again does not depend on their size."""
+    monkeypatch.setattr(folds, "Recipe", partial(Recipe, architecture="small"))
 
 
 def many_speakers():
@@ -66,7 +75,7 @@ def test_the_random_division_has_the_grouped_sizes_and_all_speakers_in_training(
     assert table["speaker"][random == "train"].nunique() == 20 > table["speaker"][grouped[0] == "train"].nunique()
 
 
-def test_predictions_come_from_every_fold_and_then_from_the_cache(small_corpus, capsys, monkeypatch):
+def test_predictions_come_from_every_fold_and_then_from_the_cache(small_corpus, small_networks, capsys, monkeypatch):
     found = fold_predictions(small_corpus, "grouped")
     assert sorted(found["fold"].unique()) == [1, 2, 3, 4] and len(found) == 24
     assert found["p_female"].between(0, 1).all() and found["image"].is_unique
@@ -87,7 +96,7 @@ def test_fewer_speakers_make_fewer_folds_and_too_few_none():
         divide(Corpus("some", None), fewer, "grouped")
 
 
-def test_the_first_network_is_trained_where_only_the_answers_are_there(small_corpus, capsys):
+def test_the_first_network_is_trained_where_only_the_answers_are_there(small_corpus, small_networks, capsys):
     found = fold_predictions(small_corpus, "grouped")
     key = folds.first_network_key(small_corpus, "grouped")
     kept, _ = folds.first_network(small_corpus, "grouped")

@@ -12,22 +12,23 @@ import wave
 import numpy as np
 import pytest
 import soundfile
+from conftest import buzz
 
 import record_wav
-from record_wav import MARGINS, RecordingError, centred, choose, free_name, level_meter, valid_name, warning
+from record_wav import free_name, valid_name
 from speaker_gender.config import ROOT, SAMPLE_RATE
 from speaker_gender.corpora.demo import make_demo_corpus
+from speaker_gender.sound import microphone
+from speaker_gender.sound.microphone import MARGINS, RecordingError, centred, choose, level_meter, warning
 
 SCRIPT = ROOT / "scripts" / "record_wav.py"
 
 
 def spoken(start: float, *, seconds: float = 2.25, length: float = 0.5, level: float = 3_000) -> np.ndarray:
-    """int16: faint noise with a voiced sound of `length` seconds from `start` on."""
+    """int16: faint noise with a vowel of `length` seconds from `start` on."""
     signal = np.random.default_rng(0).normal(0, 3, round(seconds * SAMPLE_RATE))
-    time = np.arange(round(length * SAMPLE_RATE)) / SAMPLE_RATE
-    phase = 2 * np.pi * 120 * (1.1 * time - 0.1 * time**2 / length)
-    voice = np.sin(np.pi * time / length) ** 2 * sum(np.sin(k * phase) / k for k in range(1, 25))
-    signal[round(start * SAMPLE_RATE) :][: len(voice)] += level * voice
+    voice = buzz(120, seconds=length, sample_rate=SAMPLE_RATE, seed=0) * np.hanning(round(length * SAMPLE_RATE))
+    signal[round(start * SAMPLE_RATE) :][: len(voice)] += level * voice / np.abs(voice).max()
     return np.clip(np.round(signal), -32_768, 32_767).astype(np.int16)
 
 
@@ -36,7 +37,7 @@ def test_speech_ends_up_in_the_middle_whether_it_was_early_or_late(start):
     signal = centred(spoken(start), SAMPLE_RATE, sample_rate=SAMPLE_RATE)
     energy = signal.astype(float) ** 2
     middle = np.sum(np.arange(len(signal)) * energy) / energy.sum() / SAMPLE_RATE
-    assert len(signal) == SAMPLE_RATE and abs(middle - 0.5) < 0.05
+    assert len(signal) == SAMPLE_RATE and abs(middle - 0.5) < 0.1
 
 
 @pytest.mark.parametrize("start", [0, 1.75])
@@ -50,13 +51,13 @@ def test_speech_longer_than_the_recording_keeps_its_loudest_part():
     take = spoken(0.1, length=2)  # loudest at 1.1 s
     signal = centred(take, SAMPLE_RATE // 2, sample_rate=SAMPLE_RATE)
     start = next(i for i in range(len(take)) if np.array_equal(take[i : i + len(signal)], signal))
-    assert abs(start / SAMPLE_RATE + 0.25 - 1.1) < 0.1
+    assert abs(start / SAMPLE_RATE + 0.25 - 1.1) < 0.2
 
 
 def test_without_speech_the_second_that_was_asked_for_is_kept():
-    take = np.arange(round((1 + sum(MARGINS)) * 1_000)).astype(np.int16) % 2
-    take[round(MARGINS[0] * 1_000)] = 7
-    assert centred(take, 1_000, sample_rate=1_000)[0] == 7
+    take = np.zeros(round((1 + sum(MARGINS)) * SAMPLE_RATE), np.int16)
+    take[round(MARGINS[0] * SAMPLE_RATE)] = 7
+    assert centred(take, SAMPLE_RATE, sample_rate=SAMPLE_RATE)[0] == 7
 
 
 def test_the_level_meter_grows_with_the_level_and_keeps_its_length():
@@ -71,10 +72,10 @@ def test_the_level_meter_grows_with_the_level_and_keeps_its_length():
 
 def test_silence_noise_and_clipping_are_warned_of_and_speech_is_not():
     assert warning(spoken(0.2, seconds=1), sample_rate=SAMPLE_RATE) is None
-    assert "silent" in warning(np.zeros(SAMPLE_RATE, np.int16), sample_rate=SAMPLE_RATE)
-    assert "clipped" in warning(spoken(0.2, seconds=1, level=30_000), sample_rate=SAMPLE_RATE)
+    assert "silent" in warning(np.arange(SAMPLE_RATE, dtype=np.int16) % 2, sample_rate=SAMPLE_RATE)
+    assert "clipped" in warning(spoken(0.2, seconds=1, level=60_000), sample_rate=SAMPLE_RATE)
     noise = np.random.default_rng(0).normal(0, 1_000, SAMPLE_RATE).astype(np.int16)
-    assert "no voice" in warning(noise, sample_rate=SAMPLE_RATE)
+    assert "nobody" in warning(noise, sample_rate=SAMPLE_RATE)
 
 
 @pytest.mark.parametrize("name", ["seven", "seven.wav", "Zəhra_2", "my first one", "take-1.b", "7"])
@@ -169,7 +170,7 @@ def test_after_a_silent_take_another_try_is_offered(studio, capsys):
     folder = studio(silent, spoken(0.8), answers=[""])
     assert record_wav.main(["--name", "seven"]) == 0
     assert np.abs(soundfile.read(folder / "seven.wav", dtype="int16")[0]).max() > 1_000
-    assert capsys.readouterr().err.count("silent") == 1
+    assert capsys.readouterr().err.count("zeros") == 1
     folder = studio(silent, answers=["n"])
     assert record_wav.main(["--name", "eight"]) == 0
     assert (folder / "eight.wav").exists()
@@ -178,7 +179,7 @@ def test_after_a_silent_take_another_try_is_offered(studio, capsys):
 def test_without_a_terminal_nothing_is_asked(studio, capsys):
     folder = studio(np.zeros(round(2.25 * SAMPLE_RATE), np.int16), terminal=False)
     assert record_wav.main([]) == 0
-    assert (folder / "recording_1.wav").exists() and "silent" in capsys.readouterr().err
+    assert (folder / "recording_1.wav").exists() and "zeros" in capsys.readouterr().err
 
 
 def test_classify_passes_the_file_on_and_its_exit_status_back(studio, monkeypatch):
@@ -198,6 +199,28 @@ def test_wrong_usage_is_exit_status_2(arguments, capsys):
     with pytest.raises(SystemExit) as stop:
         record_wav.main(arguments)
     assert stop.value.code == 2
+
+
+ALSA_NULL = "Discard all samples (playback) or generate zero samples (capture)"
+
+
+def test_null_devices_and_monitors_are_no_microphones(monkeypatch):
+    import miniaudio
+
+    names = [ALSA_NULL, "Monitor of Built-in Audio", "Webcam C270 Mono", "alsa_output.pci.analog-stereo.monitor"]
+    devices = types.SimpleNamespace(get_captures=lambda: [{"name": name, "id": name} for name in names])
+    monkeypatch.setattr(miniaudio, "Devices", lambda backends: devices)
+    assert [device["name"] for device in microphone.microphones()] == ["Webcam C270 Mono"]
+    names[2] = ALSA_NULL
+    for wanted in (None, "1"):
+        with pytest.raises(RecordingError, match="no microphone"):
+            microphone.Microphone(wanted)
+
+
+@pytest.mark.parametrize("system, word", [("darwin", "macOS"), ("win32", "Windows"), ("linux", "alsamixer")])
+def test_nothing_but_zeros_is_a_question_of_permission_or_mute(system, word):
+    assert word in microphone.why_only_zeros(system)
+    assert "nothing but zeros" in warning(np.zeros(SAMPLE_RATE, np.int16), sample_rate=SAMPLE_RATE)
 
 
 # --- with and without a real sound server
@@ -220,11 +243,23 @@ def environment(tmp_path):
     return kept | {name: str(path) for name, path in own.items()}
 
 
+ALSA = {  # configurations of ALSA; that of a desktop offers a device that sends zeros
+    "without devices": "",
+    "with a null device": """
+        pcm.null { type null hint { show on
+            description "Discard all samples (playback) or generate zero samples (capture)" } }
+        pcm.!default { type null }
+    """,
+}
+
+
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="a sound server can be hidden on Linux only")
 @pytest.mark.skipif(os.path.exists("/dev/snd/controlC0"), reason="this machine has a sound card")
-@pytest.mark.parametrize("arguments", [["--list-devices"], ["--name", "seven"], ["--device", "usb"]])
-def test_without_microphone_or_server_one_line_says_so(environment, tmp_path, arguments):
-    result = run(*arguments, environment=environment)
+@pytest.mark.parametrize("alsa", ALSA)
+@pytest.mark.parametrize("arguments", [["--list-devices"], ["--name", "seven"], ["--device", "usb"]], ids=" ".join)
+def test_without_microphone_or_server_one_line_says_so(environment, tmp_path, arguments, alsa):
+    (tmp_path / "alsa.conf").write_text(ALSA[alsa])
+    result = run(*arguments, environment=environment | {"ALSA_CONFIG_PATH": str(tmp_path / "alsa.conf")})
     assert result.returncode == 1
     assert result.stderr.startswith("Cannot record: ") and result.stderr.count("\n") == 1
     assert not (tmp_path / "workspace").exists()
@@ -247,11 +282,13 @@ def virtual_microphone(environment, tmp_path):
     soundfile.write(tmp_path / "loop.wav", np.tile(loop, 30), SAMPLE_RATE, subtype="PCM_16")
     server = ["pulseaudio", "-n", "--daemonize=no", "--exit-idle-time=-1", "-L", "module-native-protocol-unix"]
     server += ["-L", "module-null-sink sink_name=mic rate=48000 channels=1 format=s16le"]
+    source = "module-remap-source master=mic.monitor source_name=real rate=48000 channels=1 format=s16le remix=no"
+    server += ["-L", f"{source} source_properties=device.description=Microphone"]  # monitors are no microphones
     quiet = {"env": environment, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     started = [subprocess.Popen(server, **quiet)]
     try:
         deadline = time.monotonic() + 20
-        while subprocess.run(["pactl", "set-default-source", "mic.monitor"], **quiet, check=False).returncode:
+        while subprocess.run(["pactl", "set-default-source", "real"], **quiet, check=False).returncode:
             assert time.monotonic() < deadline, "PulseAudio did not start"
             time.sleep(0.1)
         started.append(subprocess.Popen(["paplay", "--device=mic", str(tmp_path / "loop.wav")], **quiet))
@@ -266,7 +303,7 @@ def test_what_is_played_into_a_real_sound_server_is_recorded_sample_for_sample(
     virtual_microphone, environment, tmp_path
 ):
     listed = run("--list-devices", environment=environment)
-    assert listed.returncode == 0 and listed.stdout.startswith("1: ")
+    assert listed.returncode == 0 and listed.stdout == "1: Microphone\n"
 
     seconds = 2 * len(virtual_microphone) / SAMPLE_RATE  # so that a whole round lies inside
     result = run("--name", "seven", "--seconds", f"{seconds:.3f}", environment=environment)

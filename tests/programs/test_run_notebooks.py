@@ -1,5 +1,6 @@
 """The notebooks themselves: each runs on a tiny demo corpus, twice, and the committed ones are one clean run each."""
 
+import ast
 import json
 import os
 import re
@@ -184,5 +185,25 @@ def test_the_committed_notebook_is_one_clean_run_on_audiomnist(path):
     else:
         assert "Corpus: AudioMNIST" in text
     assert "<audio" not in text and not re.search(r"/(?:home|root|tmp|Users|work)/", text)
-    prose = [cell for cell in notebook.cells if cell.cell_type == "markdown"]
-    assert len(prose) >= 0.6 * len(code)
+
+
+PROGRAMS = {path.stem for path in (ROOT / "scripts").iterdir()} - {"speaker_gender"}  # with studies and upkeep
+BORROWS = pytest.mark.xfail(reason="studies.compare_image_sizes.load_comparison belongs in the library", strict=True)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [pytest.param(path, marks=[BORROWS] if path.stem == "03_train_model" else []) for path in NOTEBOOKS],
+    ids=lambda path: path.stem,
+)
+def test_a_notebook_imports_from_the_library_and_from_packages_only(path):
+    cells = [cell.source for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "code"]
+    code = "\n".join(line for cell in cells for line in cell.splitlines() if not line.startswith(("%", "!")))
+    imported = set()
+    for node in ast.walk(ast.parse(code)):
+        if isinstance(node, ast.Import):
+            imported |= {alias.name.partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            imported.add(node.module.partition(".")[0])
+    assert "speaker_gender" in imported and "studies" in PROGRAMS
+    assert not imported & PROGRAMS

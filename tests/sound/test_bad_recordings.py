@@ -26,7 +26,6 @@ from speaker_gender.images.generation import generate_images
 from speaker_gender.images.maps import load_maps
 from speaker_gender.images.views import VIEWS
 from speaker_gender.learning.dataset import available_images
-from speaker_gender.sound import reading
 from speaker_gender.sound.reading import AudioError, printable, read_header, read_pieces, read_signal
 from speaker_gender.sound.speech import speech_windows, why_not_speech
 from studies import generate_images as program
@@ -58,20 +57,19 @@ def floats(value: float) -> bytes:
     return wav(sound, code=3)
 
 
-NO_SOUND_FILE = "not a readable sound file"
+NO_SOUND_FILE = "is not a sound file of a known format"
 REFUSED = {  # what the file holds, the reason
     "empty": (b"", "is empty"),
-    "half a header": (wav()[:30], NO_SOUND_FILE),
+    "half a header": (wav()[:30], "looks like: Waveform"),
     "header only": (wav()[:44], "holds no sound"),
     "truncated": (wav()[:20_000], "is cut short"),
-    "FLAC cut in half": (encoded("FLAC", "PCM_16")[:10_000], "is damaged"),
+    "FLAC cut in half": (encoded("FLAC", "PCM_16")[:10_000], "is cut short"),
     "MP3 cut in half": (encoded("MP3", "MPEG_LAYER_III")[:2_000], "is cut short"),
     "size far too large": (wav(size=10 * WORD.nbytes), "is cut short"),
-    "size zero": (wav(size=0), "holds no sound"),
     "no samples": (wav(WORD[:0]), "holds no sound"),
-    "no channels": (wav(channels=0), NO_SOUND_FILE),
+    "no channels": (wav(channels=0), "no channels"),
     "100 channels": (wav(channels=100), "100 channels"),
-    "65,535 channels": (wav(channels=65_535), NO_SOUND_FILE),
+    "65,535 channels": (wav(channels=65_535), "channels"),
     "0 Hz": (wav(rate=0), ""),
     "1 Hz": (wav(rate=1), "no sample rate"),
     "2 GHz": (wav(rate=2_000_000_000), "no sample rate"),
@@ -80,11 +78,12 @@ REFUSED = {  # what the file holds, the reason
     "infinity": (floats(-np.inf), "not finite"),
     "int16 values as floats": (floats(32_767), "far outside"),
     "huge floats": (floats(1e300), "far outside"),
-    "text": (b"this is no sound\n" * 100, NO_SOUND_FILE),
+    "text": (b"this is no sound\n" * 100, "is text, not sound"),
     "zeros": (bytes(10_000), NO_SOUND_FILE),
     "noise": (np.random.default_rng(0).bytes(10_000), NO_SOUND_FILE),
 }
 READ = {  # what the file holds, samples of WORD that come back
+    "size zero, as a recorder that crashed leaves it": (wav(size=0), len(WORD)),
     "size of a stream": (wav(size=0xFFFFFFFF), len(WORD)),
     "another size of a stream": (wav(size=0x7FFFF000), len(WORD)),
     "size a little too large": (wav(size=WORD.nbytes + 44), len(WORD)),
@@ -132,7 +131,7 @@ def test_an_mp3_named_wav_is_read_as_what_it_is(tmp_path):
 def test_text_is_no_sound_whatever_its_name(tmp_path, suffix):
     path = tmp_path / f"sound.{suffix}"
     path.write_bytes(REFUSED["text"][0])
-    one_line_naming(path, NO_SOUND_FILE)
+    one_line_naming(path, "is text, not sound")
 
 
 def make_no_files(folder: Path) -> dict[str, str]:
@@ -140,7 +139,7 @@ def make_no_files(folder: Path) -> dict[str, str]:
     (folder / "folder.wav").mkdir()
     (folder / "dangling.wav").symlink_to(folder / "nowhere.wav")
     (folder / "loop.wav").symlink_to(folder / "loop.wav")
-    reasons = {"folder.wav": "is a folder", "dangling.wav": "No such file", "loop.wav": NO_SOUND_FILE}
+    reasons = {"folder.wav": "is a folder", "dangling.wav": "No such file", "loop.wav": "cannot be opened"}
     if hasattr(os, "mkfifo"):
         os.mkfifo(folder / "pipe.wav")
         reasons["pipe.wav"] = "not a regular file"
@@ -178,20 +177,19 @@ def sparse_wav(path: Path, *, seconds: int, rate: int) -> None:
         file.truncate(44 + 2 * seconds * rate)
 
 
-def test_two_gigabytes_and_more_than_an_hour_are_refused_at_once(tmp_path):
-    for seconds, rate in [(22_000, 48_000), (3_601, 8_000)]:
-        sparse_wav(tmp_path / "sound.wav", seconds=seconds, rate=rate)
-        for read in (read_header, read_signal):
-            one_line_naming(tmp_path / "sound.wav", "longer than an hour", read=read)
-    sparse_wav(tmp_path / "sound.wav", seconds=3_600, rate=8_000)
-    assert read_header(tmp_path / "sound.wav") == (8_000 * 3_600, 8_000, "PCM_16")
-    one_line_naming(tmp_path / "sound.wav", "longer than 5 minutes")
+def test_more_than_twelve_hours_are_refused_at_once_and_two_gigabytes_are_not(tmp_path):
+    sparse_wav(tmp_path / "sound.wav", seconds=12 * 3_600 + 1, rate=8_000)
+    for read in (read_header, read_signal):
+        one_line_naming(tmp_path / "sound.wav", "longer than 12 hours", read=read)
+    sparse_wav(tmp_path / "sound.wav", seconds=22_000, rate=48_000)
+    assert read_header(tmp_path / "sound.wav") == (22_000 * 48_000, 48_000, "PCM_16")
+    one_line_naming(tmp_path / "sound.wav", "longer than 300 seconds")
 
 
 def test_many_channels_at_a_high_rate_for_long_are_refused_at_once(tmp_path):
-    path, size = tmp_path / "sound.wav", 4 * 192_000 * 2_000
+    path, size = tmp_path / "sound.wav", 16 * 192_000 * 1_390
     with open(path, "wb") as file:
-        file.write(wav(np.zeros(0, "u1"), rate=192_000, channels=4, size=size))
+        file.write(wav(np.zeros(0, "u1"), rate=192_000, channels=16, size=size))
         file.truncate(44 + size)
     for read in (read_header, read_signal):
         one_line_naming(path, "too much sound", read=read)
@@ -233,12 +231,15 @@ def make_all_kinds(folder: Path) -> dict[str, str | None]:
 
 def test_the_command_line_answers_each_file_or_says_why_not(stub, tmp_path, capsys):
     reasons = make_all_kinds(tmp_path)
+    reasons.pop("folder.wav", None)  # it is searched through
     assert classify_wavs.main([str(tmp_path), "--json"]) == 1
     answers = {Path(answer["file"]).name: answer for answer in map(json.loads, capsys.readouterr().out.splitlines())}
     assert answers.keys() == reasons.keys()
     for name, reason in reasons.items():
         if reason is None:
-            assert answers[name]["gender"] == "female" and answers[name]["reason"] is None
+            assert answers[name]["gender"] == "female" and answers[name]["reason"] is answers[name]["warning"] is None
+        elif reason == "is cut short":  # classified as far as it goes
+            assert answers[name]["gender"] == "female" and reason in answers[name]["warning"]
         else:
             assert answers[name]["gender"] is None and reason in answers[name]["reason"]
     assert classify_wavs.main([str(tmp_path)]) == 1
@@ -429,28 +430,6 @@ def is_read_or_refused(path: Path, content: bytes) -> None:
 @given(content=st.binary(max_size=3_000), magic=st.sampled_from([b"", b"RIFF", b"fLaC", b"OggS", b"ID3\3", b"FORM"]))
 def test_any_bytes_are_a_signal_or_one_line(tmp_path, magic, content):
     is_read_or_refused(tmp_path / "sound.wav", magic + content)
-
-
-@few(max_examples=500, suppress_health_check=in_one_folder)
-@given(
-    n_bytes=st.integers(0, 50),
-    rate=st.sampled_from([8_000, 48_000, 192_000]) | st.integers(0, 2**32 - 1),
-    channels=st.integers(0, 40),
-    off=st.integers(-3, 3) | st.just(0),
-    changes=st.lists(st.tuples(st.integers(0, 43), st.integers(0, 255)), max_size=2),
-)
-def test_a_plain_header_says_what_libsndfile_reads_in_it(tmp_path, n_bytes, rate, channels, off, changes):
-    sound = np.zeros(n_bytes * channels, "<i2")
-    content = bytearray(wav(sound, rate=rate, channels=channels, size=max(0, sound.nbytes + off)))
-    struct.pack_into("<IH", content, 28, rate * 2 * channels & 0xFFFFFFFF, 2 * channels)
-    for place, value in changes:
-        content[place] = value
-    path = tmp_path / "sound.wav"
-    path.write_bytes(content)
-    quick = reading._plain_header(path)
-    if quick or not (off or changes) and n_bytes and 1 <= channels <= 32 and 4_000 <= rate <= 768_000:
-        with reading._open(path) as sound:
-            assert quick == (sound.frames, sound.samplerate, sound.subtype)
 
 
 @few(max_examples=100, suppress_health_check=in_one_folder)

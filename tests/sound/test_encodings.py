@@ -17,7 +17,7 @@ from speaker_gender.answering.classifier import SHIPPED_MODEL, load_classifier
 from speaker_gender.config import AUDIOMNIST, ROOT
 
 N_REAL = 10  # recordings
-LOSSLESS, LOSSY, NARROW = 0.02, 0.15, 0.2  # how far p(female) may move
+LOSSLESS, LOSSY, NARROW = 0.03, 0.2, 0.2  # how far p(female) may move
 
 FFMPEG = {  # name → options, and how far the answer may move
     "u8.wav": ("-c:a pcm_u8", LOSSY),

@@ -1,4 +1,4 @@
-"""Any sound file a person may have gives the same signal, and only speech is speech."""
+"""Any sound file a person may have gives the same signal."""
 
 import shutil
 import subprocess
@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 import soundfile
 
-from speaker_gender.config import RECORDING_SAMPLES, SAMPLE_RATE
+from speaker_gender.config import SAMPLE_RATE
 from speaker_gender.sound import reading
 from speaker_gender.sound.reading import AudioError, read_pieces, read_signal
-from speaker_gender.sound.speech import speech_windows, why_not_speech
+from speaker_gender.sound.speech import why_not_speech
 
 RATE = 48_000
 
@@ -29,18 +29,6 @@ def recording(*words_at: float, seconds: float, noise: float = 3, pitch: float =
     for start in words_at:
         signal[round(start * RATE) :][: RATE // 2] += word(pitch=pitch)
     return signal
-
-
-def coloured(exponent: float, *, seconds: float = 3, seed: int = 0) -> np.ndarray:
-    """Noise whose power falls with frequency ** exponent (0 white, 1 pink, 2 brown), RMS 1,000."""
-    spectrum = np.fft.rfft(np.random.default_rng(seed).normal(size=round(seconds * RATE)))
-    noise = np.fft.irfft(spectrum / np.maximum(np.arange(len(spectrum)) / seconds, 20) ** (exponent / 2))
-    return 1_000 * noise / noise.std()
-
-
-def hum(frequency: float, *, seconds: float = 3) -> np.ndarray:
-    time = np.arange(round(seconds * RATE)) / RATE
-    return sum(1_000 / k * np.sin(2 * np.pi * k * frequency * time) for k in range(1, 12))
 
 
 def error_of(signal: np.ndarray, reference: np.ndarray) -> float:
@@ -163,120 +151,3 @@ def test_an_offset_does_not_hide_that_channels_cancel(tmp_path):
     path = tmp_path / "sound.wav"
     soundfile.write(path, (np.outer(REFERENCE, (1, -1)) + 8_000) / 32_768, RATE, subtype="PCM_16")
     np.testing.assert_allclose(read_signal(path, sample_rate=RATE) - 8_000, REFERENCE, atol=1e-6)
-
-
-# --- is there speech, and where
-
-
-@pytest.mark.parametrize("pitch", [85, 120, 165, 210, 300])
-def test_a_word_is_speech(pitch):
-    assert why_not_speech(recording(0.2, seconds=0.9, pitch=pitch), sample_rate=RATE) is None
-    assert why_not_speech(recording(3, seconds=6, pitch=pitch), sample_rate=RATE) is None
-
-
-@pytest.mark.parametrize("sample_rate", [8_000, 16_000, 44_100, 48_000])
-def test_a_word_is_speech_at_any_rate(sample_rate):
-    signal = np.concatenate([np.zeros(sample_rate // 4), word(rate=sample_rate), np.zeros(sample_rate // 4)])
-    assert why_not_speech(signal, sample_rate=sample_rate) is None
-
-
-def clicks(*, seconds: float = 3) -> np.ndarray:
-    signal = np.random.default_rng(0).normal(0, 3, round(seconds * RATE))
-    signal[:: RATE // 3] += 20_000
-    return signal
-
-
-def beeps() -> np.ndarray:
-    """A tone that is on for a second in three of near silence, with noise that lets its level flutter a little."""
-    tone = hum(200)
-    tone[:RATE] = tone[2 * RATE :] = 0
-    return tone + np.random.default_rng(0).normal(0, 10, len(tone))
-
-
-NO_SPEECH = {
-    "zeros": (np.zeros(RATE), "silence"),
-    "offset": (np.full(RATE, 5_000.0), "silence"),
-    "-80 dBFS of noise": (np.random.default_rng(0).normal(0, 3.3, RATE), "silence"),
-    "white noise": (coloured(0), "noise only"),
-    "pink noise": (coloured(1), "noise only"),
-    "brown noise": (coloured(2), "noise only"),
-    "faint pink noise": (coloured(1) / 50, "noise only"),
-    "50 Hz hum": (hum(50), "noise only"),
-    "60 Hz hum": (hum(60), "noise only"),
-    "hum in noise": (hum(50) + coloured(1) / 3, "noise only"),
-    "1 kHz tone": (hum(1_000), "noise only"),
-    "beep": (beeps(), "noise only"),
-    "clicks": (clicks(), "noise only"),
-    "noise that comes and goes": (coloured(0) * np.sin(np.arange(3 * RATE) / RATE * 9) ** 4, "noise only"),
-    "0.05 s": (word(seconds=0.05), "too short"),
-    "0.06 s in a second": (np.pad(word(seconds=0.06, pitch=200), RATE // 2), "too short"),
-    "nothing": (np.zeros(0), "too short"),
-    "clipped": (np.clip(40 * recording(0.5, seconds=2), -32_768, 32_767), "clipped"),
-    "clipped, then turned down": (np.clip(40 * recording(0.5, seconds=2), -32_768, 32_767) / 30, "clipped"),
-}
-
-
-@pytest.mark.parametrize("signal, reason", NO_SPEECH.values(), ids=NO_SPEECH)
-def test_what_is_no_speech_is_said_and_gives_no_window(signal, reason):
-    assert why_not_speech(signal, sample_rate=RATE) == reason
-    assert speech_windows(signal, sample_rate=RATE) == []
-
-
-@pytest.mark.parametrize("exponent", [0, 1, 2])
-def test_noise_is_hardly_ever_speech(exponent):
-    signals = [coloured(exponent, seconds=1, seed=seed) for seed in range(40)]
-    assert {why_not_speech(signal, sample_rate=RATE) for signal in signals} == {"noise only"}
-
-
-@pytest.mark.parametrize("gain", [0.05, 0.3, 9])
-def test_scale_does_not_change_the_decision(gain):
-    sounds = [recording(1, 2.2, 3.1, seconds=5), coloured(1), hum(50), clicks(), NO_SPEECH["clipped"][0]]
-    for signal in sounds:
-        assert why_not_speech(gain * signal, sample_rate=RATE) == why_not_speech(signal, sample_rate=RATE)
-        scaled, windows = (speech_windows(factor * signal, sample_rate=RATE) for factor in (gain, 1))
-        assert [(w.start, len(w.signal)) for w in scaled] == [(w.start, len(w.signal)) for w in windows]
-
-
-def test_a_recording_as_long_as_in_training_is_one_window_as_it_is():
-    signal = recording(0.2, seconds=1)[:RECORDING_SAMPLES]
-    (window,) = speech_windows(signal, sample_rate=RATE)
-    assert window.start == 0 and window.signal is signal
-
-
-def test_a_short_word_in_a_long_silence_is_one_window_around_it():
-    (window,) = speech_windows(recording(7, seconds=20), sample_rate=RATE)
-    start, stop = window.start / RATE, (window.start + len(window.signal)) / RATE
-    assert 6.85 <= start <= 7.1 and 7.4 <= stop <= 7.65
-
-
-def test_words_between_pauses_are_a_window_each():
-    windows = speech_windows(recording(0.5, 2, 4, 6.7, seconds=8), sample_rate=RATE)
-    assert [round(window.start / RATE + len(window.signal) / RATE / 2, 1) for window in windows] == [0.8, 2.2, 4.2, 7.0]
-
-
-def test_longer_speech_is_cut_between_words_into_windows_that_do_not_overlap():
-    starts = np.arange(0.5, 9, 0.58)  # words of 0.5 s with pauses that are no longer than a plosive's
-    signal = recording(*starts, seconds=10)
-    windows = speech_windows(signal, sample_rate=RATE)
-    edges = [(window.start, window.start + len(window.signal)) for window in windows]
-    assert all(0 < stop - start <= RECORDING_SAMPLES for start, stop in edges)
-    assert all(stop <= start for (_, stop), (start, _) in zip(edges, edges[1:]))
-    assert sum(stop - start for start, stop in edges) > 0.95 * len(starts) * 0.55 * RATE
-    for edge in {edge for pair in edges for edge in pair}:  # the middle of a word is loud
-        into = (edge / RATE - starts) % 0.58 if edge / RATE < starts[-1] + 0.5 else np.array([0.0])
-        assert not np.any((into > 0.1) & (into < 0.4))
-    for window in windows:
-        np.testing.assert_array_equal(window.signal, signal[window.start :][: len(window.signal)])
-
-
-def test_a_sound_without_pauses_is_cut_all_the_same():
-    signal = np.pad(word(seconds=7.3), RATE)
-    lengths = [len(window.signal) for window in speech_windows(signal, sample_rate=RATE)]
-    assert max(lengths) <= RECORDING_SAMPLES and min(lengths) >= 0.3 * RATE - 480 and sum(lengths) > 6 * RATE
-
-
-def test_a_click_louder_than_the_word_does_not_hide_it():
-    signal = recording(2, seconds=5)
-    signal[4 * RATE] = 32_000
-    (window,) = speech_windows(signal, sample_rate=RATE)
-    assert 1.8 < window.start / RATE < 2.2

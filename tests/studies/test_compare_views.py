@@ -34,9 +34,11 @@ def test_the_scale_of_the_signal_does_not_change_the_image(name):
 
 def test_the_lowest_harmonic_is_where_the_bands_say():
     powers = compare_views.linear_form(voice(200), front=2_000)[0].astype(int)
-    assert powers[-1 - round(200 / WORKING_RATE * harmonic.WINDOW_LENGTH) :].max() == 255
+    assert (
+        powers[-1 - round(200 / WORKING_RATE * harmonic.WINDOW_LENGTH) :].max() > 180
+    )  # less than 22 dB below the loudest
     mel = compare_views.mel_form(voice(200), front=2_000)[0].astype(int)
-    assert mel[-15:].max() == 255, "the fifteen lowest bands end near 320 Hz"
+    assert mel[-15:].max() > 180, "the fifteen lowest bands end near 320 Hz"
 
 
 def ripple(image):

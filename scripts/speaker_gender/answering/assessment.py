@@ -3,6 +3,7 @@
 import tempfile
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import soundfile
 import soxr
@@ -21,34 +22,59 @@ from speaker_gender.sound.reading import AudioError, read_signal
 LEAST_RATE = 8_000  # Hz, of a telephone
 
 
-def unheard_recordings(corpus: Corpus, model: Path) -> pd.DataFrame:
-    """Every recording of a corpus that is here, but of speakers that the model learned from: path, speaker, gender, …
+def unseen_recordings(corpus: Corpus, model: Path) -> pd.DataFrame:
+    """Every recording of a corpus but those of speakers in the model's training set.
 
-    Raises CorpusError where none is left.
+    Parameters
+    ----------
+    corpus : Corpus
+        Whose WAVs are downloaded, all or some.
+    model : Path
+        A safetensors file with its JSON card.
+
+    Returns
+    -------
+    DataFrame
+        Columns as `load_recordings` gives them, with `path` a Path.
+
+    Raises
+    ------
+    CorpusError
+        Where no recording is left.
     """
     table = load_recordings(corpus)
-    table = table[table["here"] & ~table["speaker"].isin(heard_speakers(model, corpus.name))].reset_index(drop=True)
+    seen = table["speaker"].isin(seen_speakers(model, corpus.name))
+    table = table[table["here"] & ~seen].reset_index(drop=True)
     if table.empty:
         raise CorpusError(f"{corpus.folder}: no recordings of speakers that {model.stem} was not trained on")
     return table.assign(path=[corpus.folder / path for path in table["path"]])
 
 
-def unheard_readers(model: Path) -> pd.DataFrame:
-    """LibriSpeech's recordings without those of the readers that a model learned from: columns as for `ask`.
+def unseen_readers(model: Path) -> pd.DataFrame:
+    """LibriSpeech's recordings but those of readers in the model's training set; validation readers are left in.
 
-    Those that it was validated and calibrated on are left. Raises CorpusError where there are none.
+    Raises
+    ------
+    CorpusError
+        Where there are none.
     """
     readers = librispeech_recordings()
     if not len(readers):
         raise CorpusError(f"{LIBRISPEECH}: no recordings in LibriSpeech's layout")
-    readers = readers[~readers["speaker"].isin(heard_speakers(model, "librispeech"))].reset_index(drop=True)
+    readers = readers[~readers["speaker"].isin(seen_speakers(model, "librispeech"))].reset_index(drop=True)
     if readers.empty:
         raise CorpusError(f"{LIBRISPEECH}: no recordings of readers that {model.stem} was not trained on")
     return readers
 
 
-def heard_speakers(model: Path, source: str) -> set[str]:
-    """The speakers of a source of training voices that a model learned from, as the list beside the model tells."""
+def seen_speakers(model: Path, source: str) -> set[str]:
+    """The speakers of a source that are in a model's training set, from the list beside the model.
+
+    Raises
+    ------
+    CorpusError
+        Where the model was trained on the source and the list cannot be read.
+    """
     if source not in read_card(model).get("data", {}):
         return set()
     path = model.with_name(f"{model.stem}_recordings.csv")
@@ -56,30 +82,42 @@ def heard_speakers(model: Path, source: str) -> set[str]:
         listed = pd.read_csv(path, dtype=str)
         speakers = listed.loc[(listed["source"] == source) & (listed["part"] == "train"), "speaker"]
     except (OSError, ValueError, KeyError):
-        raise CorpusError(f"{path}: cannot be read; it tells which speakers the model was trained on") from None
+        raise CorpusError(f"{path}: cannot be read; it lists the speakers that the model was trained on") from None
     return set(speakers.str.removeprefix(f"{source} "))
 
 
-def ask(model: Path, recordings: pd.DataFrame, *, sample_rate: int | None = None) -> pd.DataFrame:
-    """The recordings (path, speaker, gender) with the model's p_female (nan without an answer) and reason for none.
+def predict_recordings(model: Path, recordings: pd.DataFrame, *, sample_rate: int | None = None) -> pd.DataFrame:
+    """The model's predictions for recordings, made as anybody's recordings are classified.
 
-    sample_rate: of what the model gets to hear, in Hz, as if it had been recorded so; by default the recordings' own.
+    Parameters
+    ----------
+    model : Path
+        A safetensors file with its JSON card.
+    recordings : DataFrame
+        Columns path (Path), speaker, gender.
+    sample_rate : int, optional
+        In Hz: the recordings are resampled to it first, as if they had been recorded so.
+
+    Returns
+    -------
+    DataFrame
+        speaker, gender, p_female (nan without speech), reason (why there is none), one row a recording.
     """
     paths = recordings["path"].tolist()
     with tempfile.TemporaryDirectory() as folder:
         if sample_rate:
             copies = [Path(folder) / f"{number}.wav" for number in range(len(paths))]
             paths = [_recorded_at(sample_rate, path, copy) for path, copy in zip(paths, copies)]
-        answers = classify_recordings(load_classifier(model), paths)
-        answers = list(tqdm(answers, "classifying", total=len(paths), unit="recording", leave=False))
+        work = classify_recordings(load_classifier(model), paths)
+        answers = list(tqdm(work, "classifying", total=len(paths), unit="recording", leave=False))
     return recordings[["speaker", "gender"]].assign(
-        p_female=pd.array([answer.p_female for answer in answers], dtype=float),
-        reason=[answer.reason for answer in answers],
+        p_female=np.array([answer.p_female for answer in answers], dtype=float),
+        reason=pd.Series([answer.reason for answer in answers], dtype=object, index=recordings.index),
     )
 
 
 def _recorded_at(sample_rate: int, recording: Path, copy: Path) -> Path:
-    """A recording's copy at another rate; the recording itself where it cannot be read, which is said of it later."""
+    """A recording's copy at another rate; the recording itself where it cannot be read, which its answer then says."""
     try:
         signal = read_signal(recording)
     except AudioError:
@@ -89,20 +127,29 @@ def _recorded_at(sample_rate: int, recording: Path, copy: Path) -> Path:
 
 
 def figures(predictions: pd.DataFrame) -> dict:
-    """Scores of the answered recordings and of the speakers, accuracy of each gender, reasons for not answering.
+    """Scores by recording and by speaker, accuracy of each gender, reasons for not classifying.
 
-    And the balanced accuracy where not to answer is wrong, for comparison with models that answer everything. Raises
-    CorpusError where nothing was answered.
+    And the balanced accuracy where a refusal is wrong, for comparison with models that classify everything.
+
+    Parameters
+    ----------
+    predictions : DataFrame
+        As `predict_recordings` returns it.
+
+    Raises
+    ------
+    CorpusError
+        Where no recording was classified.
     """
     answered = predictions.dropna(subset="p_female")
     if answered.empty:
-        raise CorpusError(f"no recording got an answer; the first: {predictions['reason'].iloc[0]}")
-    right = (answered["p_female"] >= 0.5) == (answered["gender"] == "female")
-    right_of_all = right.reindex(predictions.index, fill_value=False).groupby(predictions["gender"]).mean()
+        raise CorpusError(f"no recording was classified; the first: {predictions['reason'].iloc[0]}")
+    correct = (answered["p_female"] >= 0.5) == (answered["gender"] == "female")
+    correct_of_all = correct.reindex(predictions.index, fill_value=False).groupby(predictions["gender"]).mean()
     return {
         "recordings": describe(answered),
         "by_speaker": describe(by_speaker(answered)),
-        "accuracy_of_gender": {gender: float(part.mean()) for gender, part in right.groupby(answered["gender"])},
-        "balanced_accuracy_if_refused_is_wrong": float(right_of_all.mean()),
+        "accuracy_of_gender": {gender: float(part.mean()) for gender, part in correct.groupby(answered["gender"])},
+        "balanced_accuracy_if_refused_is_wrong": float(correct_of_all.mean()),
         "not_answered": predictions["reason"].value_counts().to_dict(),
     }

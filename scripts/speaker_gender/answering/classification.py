@@ -1,52 +1,107 @@
-"""From a sound file of anyone's to an answer: female or male, how sure, or why there is no answer."""
+"""From a sound file of anyone's to an answer: female or male, how sure, who when, or why there is no answer."""
 
 import functools
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
 
 from speaker_gender.answering.classifier import Classifier, load_classifier
+from speaker_gender.answering.timeline import Stretch, merged, most_likely_labels, speaking_time
 from speaker_gender.config import RECORDING_SAMPLES, SAMPLE_RATE
 from speaker_gender.images.views import shrink
 from speaker_gender.learning.calibration import calibrated, log_odds, probability
 from speaker_gender.sound.reading import AudioError, read_pieces
-from speaker_gender.sound.speech import find_speech
+from speaker_gender.sound.speech import find_speech, is_clipped
 
-SILENCE = "silence"  # of find_speech's reasons the least telling
+SILENCE, TOO_SHORT = "silence", "too short"  # of find_speech's reasons the less telling ones
+UNSURE = 0.65  # the greater of the two probabilities under which an answer is 'unsure' (studies/mixed_recordings.py)
+CLIPPED = "is clipped, so the answer is less certain than it says"
 FILES_A_WORKER = 50  # fewer are classified before another process has started
 BATCH = 16  # files a worker classifies before it reports back
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What is said of one file; gender and probabilities are None where there is a reason for not answering."""
+    """What a model makes of one file.
+
+    Attributes
+    ----------
+    file : str
+        As it was named.
+    answer : str
+        'female', 'male', 'mixed' (stretches of both), 'unsure', 'no speech', or 'unreadable'.
+    gender : str or None
+        The label of the greater probability, whatever the answer; None without speech.
+    p_female, p_male : float or None
+        Of the recording as a whole: from the mean of its windows' log-odds. None without speech.
+    seconds : float or None
+        Of the whole file; None where it cannot be read.
+    windows : int
+        How many windows with speech were classified.
+    reason : str or None
+        Why there is no gender.
+    warning : str or None
+        What to bear in mind: the file is cut short, or clipped.
+    speaking_time : dict
+        Seconds of speech of each label; empty without speech.
+    timeline : tuple of Stretch
+        Who speaks when: neighbouring windows of one label are one stretch.
+    """
 
     file: str
+    answer: str
     gender: str | None
     p_female: float | None
     p_male: float | None
     seconds: float | None
     windows: int
     reason: str | None
+    warning: str | None
+    speaking_time: dict[str, float]
+    timeline: tuple[Stretch, ...]
 
 
-def window_images(classifier: Classifier, signal: np.ndarray) -> tuple[np.ndarray, str | None]:
-    """Images of the windows with speech, uint8 (windows, height, width) of the network's size, and why there are none.
+class Windows(NamedTuple):
+    """The windows with speech in a signal.
 
-    signal: on the int16 scale at 48 kHz, shape (samples,). Each window is padded with equally many zeros on both sides.
+    images: uint8 (windows, height, width) of the network's size; spans: start and stop of each in seconds, shape
+    (windows, 2); reason: why there are none.
+    """
+
+    images: np.ndarray
+    spans: np.ndarray
+    reason: str | None
+
+
+def window_images(classifier: Classifier, signal: np.ndarray) -> Windows:
+    """Images of the windows with speech, as the classifier's network takes them.
+
+    Each window is padded with equally many zeros on both sides; an offset of the signal is taken out.
+
+    Parameters
+    ----------
+    classifier : Classifier
+        Its view and its size are used.
+    signal : ndarray
+        On the int16 scale at 48 kHz, shape (samples,).
     """
     size = tuple(classifier.card["image_size"])
+    signal = signal - signal.mean() if len(signal) else signal
     windows, reason = find_speech(signal, sample_rate=SAMPLE_RATE)
     images = []
     for window in windows:
         missing = max(RECORDING_SAMPLES - len(window.signal), 0)
         image = classifier.view.image(window.signal, front=missing // 2)
         images.append(shrink(Image.fromarray(image).convert("L"), size))
-    return np.array(images, np.uint8).reshape(-1, *size), reason
+    spans = [(window.start, window.start + len(window.signal)) for window in windows]
+    return Windows(
+        np.array(images, np.uint8).reshape(-1, *size), np.array(spans, float).reshape(-1, 2) / SAMPLE_RATE, reason
+    )
 
 
 def classify_recordings(classifier: Classifier, paths: list[Path]) -> Iterator[Answer]:
@@ -76,36 +131,85 @@ def _classifier_of_worker(path: Path) -> Classifier:
 
 def classify_recording(classifier: Classifier, path: Path) -> Answer:
     """The answer for one sound file: see `classify_signal`; a file that cannot be read is an answer too."""
+    report: list[str] = []
     try:
-        return _classify(classifier, read_pieces(path), file=str(path))
+        return classify_pieces(classifier, read_pieces(path, report=report), file=str(path), report=report)
     except AudioError as error:
-        return Answer(str(path), None, None, None, None, 0, error.problem)
+        return Answer(str(path), "unreadable", None, None, None, None, 0, error.problem, None, {}, ())
 
 
 def classify_signal(classifier: Classifier, signal: np.ndarray, *, file: str) -> Answer:
-    """The answer for a signal on the int16 scale at 48 kHz, or why there is none.
+    """The answer for a signal, or why there is none.
 
-    The windows' log-odds are averaged: each has the same say, a sure one a louder.
+    The windows' log-odds are averaged: each counts the same, and a sure one more.
+
+    Parameters
+    ----------
+    classifier : Classifier
+        From `load_classifier`.
+    signal : ndarray
+        On the int16 scale at 48 kHz, shape (samples,).
+    file : str
+        Its name in the answer.
     """
-    return _classify(classifier, [signal], file=file)
+    return classify_pieces(classifier, [signal], file=file, report=[])
 
 
-def _classify(classifier: Classifier, pieces: Iterable[np.ndarray], *, file: str) -> Answer:
-    """The answer for a recording in pieces: what is said of all windows in those that hold speech."""
-    n_samples, found, reasons = 0, [], []
+def classify_pieces(classifier: Classifier, pieces: Iterable[np.ndarray], *, file: str, report: list[str]) -> Answer:
+    """The answer for a recording in pieces, from the windows of all that hold speech.
+
+    Parameters
+    ----------
+    classifier, file
+        As for `classify_signal`.
+    pieces : iterable of ndarray
+        Consecutive parts of a signal on the int16 scale at 48 kHz, as `read_pieces` yields them.
+    report : list of str
+        What `read_pieces` reports of the file, at the end; it becomes the answer's warning.
+    """
+    n_samples, found, spans, reasons, clipped = 0, [], [], [], False
     for piece in pieces:
-        n_samples += len(piece)
-        images, reason = window_images(classifier, piece)
-        if reason:
-            reasons.append(reason)
+        windows = window_images(classifier, piece)
+        if windows.reason:
+            reasons.append(windows.reason)
         else:
-            found.append(classify_images(classifier, images))
-    seconds = round(n_samples / SAMPLE_RATE, 3)
+            found.append(classify_images(classifier, windows.images))
+            spans.append(windows.spans + n_samples / SAMPLE_RATE)
+            clipped = clipped or is_clipped(piece)
+        n_samples += len(piece)
+    seconds, warning = round(n_samples / SAMPLE_RATE, 3), "; ".join(report + [CLIPPED] * clipped) or None
     if not found:
-        return Answer(file, None, None, None, seconds, 0, next((why for why in reasons if why != SILENCE), SILENCE))
-    p_female = combine(np.concatenate(found))
-    gender = "female" if p_female >= 0.5 else "male"
-    return Answer(file, gender, p_female, 1 - p_female, seconds, sum(map(len, found)), None)
+        reason = next((why for why in reasons if why not in (SILENCE, TOO_SHORT)), reasons[0])
+        return Answer(file, "no speech", None, None, None, seconds, 0, reason, warning, {}, ())
+    p_windows = np.concatenate(found)
+    labels = np.where(most_likely_labels(log_odds(p_windows)), "female", "male")
+    timeline = [
+        Stretch(round(start, 3), round(stop, 3), str(label), round(float(p), 4))
+        for (start, stop), label, p in zip(np.concatenate(spans).tolist(), labels, p_windows)
+    ]
+    p_female = combine(p_windows)
+    return Answer(
+        file,
+        answer=answer_of(p_female, set(labels)),
+        gender="female" if p_female >= 0.5 else "male",
+        p_female=p_female,
+        p_male=1 - p_female,
+        seconds=seconds,
+        windows=len(p_windows),
+        reason=None,
+        warning=warning,
+        speaking_time=speaking_time(timeline),
+        timeline=tuple(merged(timeline)),
+    )
+
+
+def answer_of(p_female: float, labels: set[str]) -> str:
+    """'mixed' where stretches have different labels, 'unsure' where the probability is near a half, else the label."""
+    if len(labels) > 1:
+        return "mixed"
+    if max(p_female, 1 - p_female) < UNSURE:
+        return "unsure"
+    return "female" if p_female >= 0.5 else "male"
 
 
 def classify_images(classifier: Classifier, images: np.ndarray) -> np.ndarray:

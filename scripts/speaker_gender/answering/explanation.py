@@ -17,10 +17,10 @@ MOST_WINDOWS = 6  # that are drawn of a long recording
 
 def draw_answer(classifier: Classifier, answer: Answer, path: Path) -> None:
     """Writes a PNG: the images of the recording's windows (six at most), and below each its Grad-CAM over it."""
-    found = (window_images(classifier, piece)[0] for piece in read_pieces(Path(answer.file)))
+    found = (window_images(classifier, piece).images for piece in read_pieces(Path(answer.file)))
     images = next(images for images in found if len(images))[:MOST_WINDOWS]
     figure = answer_figure(images, explain(classifier, images), view=classifier.card["view"])
-    figure.suptitle(f"{answer.gender}: female {answer.p_female:.1%}, male {answer.p_male:.1%}", fontsize=11)
+    figure.suptitle(f"{answer.answer}: female {answer.p_female:.1%}, male {answer.p_male:.1%}", fontsize=11)
     with replacing(path) as partial:
         figure.savefig(partial, format="png", dpi=110, metadata={"Software": None})
 

@@ -5,6 +5,7 @@ Served to this machine only; it loads nothing from others and keeps nothing unle
 
 import atexit
 import base64
+import functools
 import html
 import io
 import itertools
@@ -13,9 +14,10 @@ import re
 import shutil
 import tempfile
 import wave
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 # Both are read when gradio is imported.
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
@@ -25,35 +27,40 @@ import gradio as gr
 import librosa
 import matplotlib
 import numpy as np
+import soundfile
 import soxr
 from matplotlib.figure import Figure
 from starlette.middleware import Middleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
-from speaker_gender.answering.classification import Answer, classify_signal, window_images
+from speaker_gender.answering.classification import Answer, classify_images, classify_pieces, window_images
 from speaker_gender.answering.classifier import Classifier
-from speaker_gender.answering.explanation import MOST_WINDOWS, explain
+from speaker_gender.answering.explanation import explain
+from speaker_gender.answering.timeline import Stretch
 from speaker_gender.caching import shown
-from speaker_gender.config import MY_WAVS, SAMPLE_RATE
+from speaker_gender.config import MY_WAVS, RECORDING_SAMPLES, ROOT, SAMPLE_RATE
 from speaker_gender.judging.figures import COLOURS, answer_figure
 from speaker_gender.sound.pitch import PITCH_HOP, PITCH_RATE, PITCH_WINDOW, PITCHES, pitch_track
-from speaker_gender.sound.reading import INT16_FULL_SCALE, AudioError, read_header, read_signal
+from speaker_gender.sound.reading import INT16_FULL_SCALE, AudioError, read_pieces
 
 UPLOADS = Path(os.environ["GRADIO_TEMP_DIR"])
 atexit.register(shutil.rmtree, UPLOADS, ignore_errors=True)
 
 ADDRESS = "127.0.0.1"
-MOST_SECONDS = 60  # that are listened to: the pitch of a minute takes seconds
+MOST_SECONDS = 3_600  # of a recording
+EMBEDDED_SECONDS = 60  # of a recording that is played from the page itself; a longer one is played from a file
+PLAYED_RATE = 16_000  # Hz, of such a file
+ENVELOPE_SECONDS = 0.02  # of sound for each lowest and highest sample that are kept
 WAVEFORM_COLUMNS = 600  # of lowest and highest sample, about a pixel each
+SAMPLES = sorted((ROOT / "nbs" / "my_wavs").glob("synthetic_*.wav"))
 PITCH_TICKS = (100, 200, 300, 400)  # Hz
 AUDIBLE = 0.01  # of the loudest frame's amplitude: 40 dB below
 INK = "#010203"  # stands for the page's text colour in figures until they are in the page
 
 REASONS = {
     "silence": "it is silent. Is the microphone muted, or is another one in use?",
-    "noise only": "no voice is heard in it, only noise (or a whisper).",
+    "no speech": "nobody is heard speaking in it (or in a whisper).",
     "too short": "there is hardly any speech in it. Say a whole word.",
-    "clipped": "it is clipped. Speak more softly or further from the microphone.",
 }
 
 # The browser itself refuses whatever is not from here; Gradio's own scripts need the two kinds of 'unsafe'.
@@ -61,21 +68,28 @@ POLICY = "default-src 'self' 'unsafe-inline' 'unsafe-eval' data: blob:; frame-an
 
 INTRODUCTION = """
 # Who speaks?
-Say a word or a sentence, or choose sound files (WAV, FLAC, OGG, MP3, AIFF): does a trained model hear a female or a
-male voice? The answer is a corpus's label, one of two and no more: **do not use it to decide anything about anybody**.
-Everything stays on this machine.
+Say a word or a sentence, or choose sound files (a telephone's voice messages, MP3, WAV, films; up to an hour): does a
+trained model take the voice for a female or a male one, and who speaks when? The answer is a corpus's label, one of two
+and no more: **do not use it to decide anything about anybody**. Everything stays on this machine.
 """
 
 MEANING = """
 ## What the label means
-The model was trained on recordings of adults who read aloud or said digits in English, each with one of two labels in
-its corpus's metadata, *female* or *male*. Its answer says which of them a recording sounds more like, with a
-probability that was calibrated on speakers it was not trained on. It says nothing about who anybody is.
+The model was trained on recordings of {trained_on}. Each has one of two labels, *female* or *male*, as the corpus's
+metadata or the speakers themselves gave it. The answer says which label a recording is more like, with a probability
+that was calibrated on speakers who are not in the training set. It says nothing about who anybody is.
 
 ## Where your voice goes
 Nowhere: this page is served by this machine to this machine, and works without a network. A recording is forgotten when
 it is deleted here, or when the page's program stops, unless you keep it in `nbs/my_wavs/`.
 """
+SOURCES = {
+    "librispeech": "LibriSpeech (English audiobooks)",
+    "audiomnist": "AudioMNIST (English digits)",
+    "common_voice": "Common Voice (sentences in many languages)",
+    "spoken_digits": "spoken digits",
+    "synthetic": "synthetic voices",
+}
 
 STYLE = """
 .gradio-container { width: 100%; max-width: 1240px !important; margin: 0 auto !important; }
@@ -103,13 +117,13 @@ STYLE = """
 .card figure svg { display: block; width: 100%; height: auto; }
 .card figure text { font-family: var(--font) !important; }
 .card figcaption { font-size: 0.85rem; line-height: 1.4; color: var(--body-text-color); margin-top: 0.25rem; }
-.windows { display: flex; overflow-x: auto; gap: 1rem; scroll-snap-type: x mandatory; }
-.windows > * { flex: 0 0 100%; scroll-snap-align: start; }
-.windows:focus-visible { outline: 2px solid var(--color-accent); }
+
+
+
 """
 
-PRIVATE = {"api_visibility": "private"}
-QUIET = {"show_progress": "hidden", **PRIVATE}
+PRIVATE: dict[str, Any] = {"api_visibility": "private"}
+QUIET: dict[str, Any] = {"show_progress": "hidden", **PRIVATE}
 
 # What changes in the line below the inputs is read out by screen readers. It also takes the keyboard's focus when the
 # button of a result, which has it, goes away with the result: the next Tab then leads on from there.
@@ -128,43 +142,124 @@ ON_LOAD = """() => {
 
 
 @dataclass(frozen=True)
-class Result:
-    """What is shown of one recording: its name, the answer, the recording as a WAV, and the figures as SVG.
+class Look:
+    """A closer look at one window: its span in seconds, p_female, figures of image and pitch as SVG, median F0 (Hz)."""
 
-    `wav`, `sound` and `images` are empty where there is nothing to show; `kept` is the file that it was kept as.
+    start: float
+    stop: float
+    p_female: float
+    image: str
+    pitch: str
+    median_pitch: float | None
+
+
+@dataclass(frozen=True)
+class Result:
+    """What is shown of one recording.
+
+    source: its file, in a folder of its own under UPLOADS; player: what its player plays; sound: waveform and timeline
+    as SVG; look: None where there is no speech. `kept` is the file that it was kept as.
     """
 
     name: str
     answer: Answer
-    wav: bytes
+    source: Path
+    player: str
     sound: str
-    images: tuple[str, ...]
-    median_pitch: float | None
+    look: Look | None
     kept: str | None = None
 
 
 def analyse(classifier: Classifier, path: Path, *, name: str) -> Result:
     """Everything that the page shows of a sound file; why there is no answer is in the result's answer, as a sentence.
 
-    Half a minute of speech takes seconds: for its pitch, and for Grad-CAM.
+    The file is read once; only one window is looked at more closely.
     """
+    envelope: list[np.ndarray] = []
+    beginning: list[np.ndarray] = []
+    report: list[str] = []
     try:
-        n_samples, rate, _ = read_header(path)
-        if n_samples > MOST_SECONDS * rate:
-            raise AudioError(path, f"is longer than {MOST_SECONDS} seconds; choose a part of it")
-        signal = read_signal(path)
+        pieces = _observed(read_pieces(path, report=report), path, envelope, beginning)
+        answer = classify_pieces(classifier, pieces, file=name, report=report)
     except AudioError as error:
-        return Result(name, Answer(name, None, None, None, None, 0, f"{error.problem}."), b"", "", (), None)
-    answer = classify_signal(classifier, signal, file=name)
+        reason = f"{error.problem}."
+        unread = Answer(name, "unreadable", None, None, None, None, 0, reason, None, {}, ())
+        return Result(name, unread, path, "", "", None)
+    lowest_highest = np.concatenate(envelope)
+    player = _player(path, answer.seconds or 0, beginning)
     if answer.gender is None:
-        reason = REASONS.get(answer.reason, f"{answer.reason}.")
-        answer = Answer(name, None, None, None, answer.seconds, 0, reason)
-        return Result(name, answer, wav_bytes(signal), to_svg(sound_figure, signal, None), (), None)
+        answer = replace(answer, reason=REASONS.get(answer.reason or "", f"{answer.reason}."))
+        return Result(name, answer, path, player, to_svg(sound_figure, lowest_highest, answer, None), None)
+    first = answer.timeline[0]
+    look = closer_look(classifier, path, answer, at=(first.start + min(first.stop, first.start + 1)) / 2)
+    return Result(name, answer, path, player, to_svg(sound_figure, lowest_highest, answer, look), look)
+
+
+def _observed(
+    pieces: Iterator[np.ndarray], path: Path, envelope: list[np.ndarray], beginning: list[np.ndarray]
+) -> Iterator[np.ndarray]:
+    """The pieces, while their lowest and highest samples are kept, and the first minute as it is. Raises AudioError."""
+    hop, n_samples = round(ENVELOPE_SECONDS * SAMPLE_RATE), 0
+    for piece in pieces:
+        n_samples += len(piece)
+        if n_samples > MOST_SECONDS * SAMPLE_RATE:
+            raise AudioError(path, "is longer than an hour; choose a part of it, or use scripts/classify_wavs.py")
+        if not beginning:
+            beginning.append(piece[: EMBEDDED_SECONDS * SAMPLE_RATE])
+        edges = np.arange(0, len(piece), hop)
+        envelope.append(np.stack([np.minimum.reduceat(piece, edges), np.maximum.reduceat(piece, edges)], axis=1))
+        yield piece
+
+
+def _player(path: Path, seconds: float, beginning: list[np.ndarray]) -> str:
+    """Where the player finds the sound: in the page itself, or in an MP3 beside the file."""
+    if seconds <= EMBEDDED_SECONDS:
+        return f"data:audio/wav;base64,{base64.b64encode(wav_bytes(beginning[0])).decode()}"
+    played = path.with_name("played.mp3")
+    with soundfile.SoundFile(played, "w", PLAYED_RATE, 1, format="MP3", subtype="MPEG_LAYER_III") as file:
+        for piece in read_pieces(path, sample_rate=PLAYED_RATE):
+            file.write((piece / INT16_FULL_SCALE).clip(-1, 1))
+    return f"/gradio_api/file={played}"
+
+
+def closer_look(classifier: Classifier, path: Path, answer: Answer, *, at: float) -> Look:
+    """The window of speech nearest to a time (seconds): what the model saw of it, where it looked, and its pitch."""
+    start, stop = window_near(answer.timeline, at)
+    signal = _part(path, start, stop)
+    images = window_images(classifier, signal).images
+    if not len(images):  # on its own it may be too little for the detector of speech
+        missing = max(RECORDING_SAMPLES - len(signal), 0)
+        images = classifier.view.image(signal - signal.mean(), front=missing // 2)[np.newaxis]
+    images = images[:1]
     pitch = audible_pitch(soxr.resample(signal, SAMPLE_RATE, PITCH_RATE))
-    images = window_images(classifier, signal)[0][:MOST_WINDOWS]
-    maps, view = explain(classifier, images), classifier.card["view"]
-    drawn = tuple(to_svg(answer_figure, images[[i]], maps[[i]], view=view) for i in range(len(images)))
-    return Result(name, answer, wav_bytes(signal), to_svg(sound_figure, signal, pitch), drawn, median(pitch))
+    return Look(
+        start,
+        stop,
+        float(classify_images(classifier, images)[0]),
+        to_svg(answer_figure, images, explain(classifier, images), view=classifier.card["view"]),
+        to_svg(pitch_figure, pitch, start),
+        median(pitch),
+    )
+
+
+def window_near(timeline: tuple[Stretch, ...], at: float) -> tuple[float, float]:
+    """Start and stop, in seconds, of a window of up to a second in the stretch that is nearest to a time."""
+    stretch = min(timeline, key=lambda stretch: max(stretch.start - at, at - stretch.stop, 0))
+    length = RECORDING_SAMPLES / SAMPLE_RATE
+    start = min(max(at - length / 2, stretch.start), max(stretch.stop - length, stretch.start))
+    return start, min(start + length, stretch.stop)
+
+
+def _part(path: Path, start: float, stop: float) -> np.ndarray:
+    """The signal of a file between two times in seconds."""
+    first, last, passed, found = round(start * SAMPLE_RATE), round(stop * SAMPLE_RATE), 0, []
+    for piece in read_pieces(path):
+        if passed + len(piece) > first:
+            found.append(piece[max(first - passed, 0) : last - passed])
+        passed += len(piece)
+        if passed >= last:
+            break
+    return np.concatenate(found)[:RECORDING_SAMPLES]
 
 
 def audible_pitch(signal: np.ndarray) -> np.ndarray:
@@ -196,34 +291,59 @@ def to_svg(draw: Callable[..., Figure], *arguments, **options) -> str:
     """The figure that `draw` returns, as an SVG element whose text and lines take the colour of the page's text."""
     inked = ("text.color", "axes.labelcolor", "axes.edgecolor", "axes.titlecolor", "xtick.color", "ytick.color")
     style = {"svg.fonttype": "none", "font.size": 9, "axes.spines.top": False, "axes.spines.right": False}
-    with matplotlib.rc_context(style | dict.fromkeys(inked, INK)):
+    with matplotlib.rc_context(style | dict.fromkeys(inked, INK)):  # type: ignore[arg-type]  # names are not literals
         buffer = io.StringIO()
         draw(*arguments, **options).savefig(buffer, format="svg", transparent=True, dpi=200, metadata={"Date": None})
     svg = buffer.getvalue()
     return svg[svg.index("<svg") :].replace(INK, "currentColor")
 
 
-def sound_figure(signal: np.ndarray, pitch: np.ndarray | None) -> Figure:
-    """The waveform of a signal on the int16 scale at 48 kHz, and below it its pitch track where there is one."""
-    seconds, n_rows = len(signal) / SAMPLE_RATE, 1 if pitch is None else 2
-    figure = Figure(figsize=(3.6, 0.3 + 1.25 * n_rows), layout="constrained")
-    axes = figure.subplots(n_rows, 1, sharex=True, squeeze=False)[:, 0]
-    columns = np.array_split(signal, min(WAVEFORM_COLUMNS, len(signal)))
-    lowest, highest = [column.min() for column in columns], [column.max() for column in columns]
+def sound_figure(envelope: np.ndarray, answer: Answer, look: Look | None) -> Figure:
+    """The waveform, from lowest and highest samples of shape (…, 2), and below it who speaks when.
+
+    The window that is looked at is marked. Labels have heights of their own, so that the timeline can be read in grey.
+    """
+    seconds, has_timeline = answer.seconds or 1, answer.windows > 1
+    figure = Figure(figsize=(3.6, 1.55 + 0.65 * has_timeline), layout="constrained")
+    ratios = [1.25, 0.5] if has_timeline else [1]
+    axes = figure.subplots(len(ratios), 1, sharex=True, squeeze=False, height_ratios=ratios)[:, 0]
+    columns = np.array_split(envelope, min(WAVEFORM_COLUMNS, len(envelope)))
+    lowest, highest = [column[:, 0].min() for column in columns], [column[:, 1].max() for column in columns]
     axes[0].fill_between(np.linspace(0, seconds, len(columns)), lowest, highest, color=INK, linewidth=0.5)
     axes[0].set_title("waveform", loc="left", fontsize=9)
     axes[0].set(xlim=(0, seconds), yticks=[])
-    if pitch is not None:
-        axes[1].plot(np.arange(len(pitch)) * PITCH_HOP / PITCH_RATE, pitch, ".", color=INK, markersize=4)
-        axes[1].set_title("pitch", loc="left", fontsize=9)
-        axes[1].set(ylabel="Hz", ylim=PITCHES, yticks=PITCH_TICKS)
+    if look is not None and has_timeline:
+        axes[0].axvspan(look.start, look.stop, color="#888888", alpha=0.35, linewidth=0)
+    if has_timeline:
+        for height, label in enumerate(("male", "female")):
+            spans = [(part.start, part.stop - part.start) for part in answer.timeline if part.label == label]
+            axes[1].broken_barh(spans, (height + 0.1, 0.8), color=COLOURS[label])
+        axes[1].set(yticks=(0.5, 1.5), yticklabels=("male", "female"), ylim=(0, 2))
     axes[-1].set_xlabel("seconds")
     return figure
 
 
-def percent(probability: float) -> str:
+def pitch_figure(pitch: np.ndarray, start: float) -> Figure:
+    """The pitch track of a window that starts at a time, in seconds."""
+    figure = Figure(figsize=(3.6, 1.45), layout="constrained")
+    axis = figure.subplots()
+    axis.plot(start + np.arange(len(pitch)) * PITCH_HOP / PITCH_RATE, pitch, ".", color=INK, markersize=4)
+    axis.set_title("pitch", loc="left", fontsize=9)
+    axis.set(xlabel="seconds", ylabel="Hz", ylim=PITCHES, yticks=PITCH_TICKS)
+    return figure
+
+
+def percent(probability: float | None) -> str:
     """A probability for reading: no certainty that was never claimed."""
+    probability = probability or 0.0
     return "> 99.9%" if probability > 0.999 else "< 0.1%" if probability < 0.001 else f"{probability:.1%}"
+
+
+def in_words(answer: Answer) -> str:
+    """The answer with its numbers: 'female (female 98.0%, male 2.0%)', or how long who speaks."""
+    if answer.answer == "mixed":
+        return "mixed (" + ", ".join(f"{label} {time:.1f} s" for label, time in answer.speaking_time.items()) + ")"
+    return f"{answer.answer} (female {percent(answer.p_female)}, male {percent(answer.p_male)})"
 
 
 def sentence(result: Result) -> str:
@@ -231,7 +351,8 @@ def sentence(result: Result) -> str:
     answer = result.answer
     if answer.gender is None:
         return f"No answer for {result.name}: {answer.reason}"
-    return f"{result.name}: {answer.gender} (female {percent(answer.p_female)}, male {percent(answer.p_male)})."
+    warning = f" It {answer.warning}." if answer.warning else ""
+    return f"{result.name}: {in_words(answer)}.{warning}"
 
 
 def card(result: Result) -> str:
@@ -239,48 +360,58 @@ def card(result: Result) -> str:
     name, answer = html.escape(result.name), result.answer
     parts = [f"<h3>{name}</h3>"]
     if answer.gender is None:
-        parts.append(f'<p class="reason"><strong>No answer:</strong> {html.escape(answer.reason)}</p>')
+        parts.append(f'<p class="reason"><strong>No answer:</strong> {html.escape(answer.reason or "")}</p>')
     else:
-        parts.append(f'<p class="said">{answer.gender}</p>')
-        parts += [chance("female", answer.p_female), chance("male", answer.p_male)]
-    if result.wav:
-        source = f"data:audio/wav;base64,{base64.b64encode(result.wav).decode()}"
-        parts.append(f'<audio controls aria-label="Play {name}" src="{source}"></audio>')
+        parts.append(f'<p class="said">{answer.answer}</p>')
+        if answer.answer == "mixed":
+            parts.append(f"<p>{html.escape(in_words(answer))}</p>")
+        else:
+            parts += [chance("female", answer.p_female), chance("male", answer.p_male)]
+    if answer.warning:
+        parts.append(f'<p class="reason"><strong>Note:</strong> it {html.escape(answer.warning)}.</p>')
+    if result.player:
+        source = html.escape(result.player)
+        parts.append(f'<audio controls preload="metadata" aria-label="Play {name}" src="{source}"></audio>')
     if result.sound:
-        heard = "" if answer.gender is None else f", and its pitch: {pitch_in_words(result.median_pitch)}"
-        parts.append(f"<figure>{labelled(result.sound, f'Waveform of {result.name}{heard}')}")
-        parts.append(
-            f"<figcaption>Pitch: {pitch_in_words(result.median_pitch)}</figcaption></figure>" if heard else "</figure>"
-        )
-    if result.images:
-        parts.append(windows(result))
+        parts.append(f"<figure>{labelled(result.sound, sound_in_words(result))}</figure>")
+    if result.look:
+        parts.append(look_html(result, result.look))
     return "\n".join(parts)
 
 
-def chance(gender: str, probability: float) -> str:
+def sound_in_words(result: Result) -> str:
+    """What the waveform and the timeline show, for those who do not see them."""
+    stretches = [f"{part.label} {part.start:.1f} to {part.stop:.1f} s" for part in result.answer.timeline[:20]]
+    more = ", …" if len(result.answer.timeline) > 20 else ""
+    timeline = f", and who speaks when: {', '.join(stretches)}{more}" if result.answer.windows > 1 else ""
+    return f"Waveform of {result.name}{timeline}"
+
+
+def look_html(result: Result, look: Look) -> str:
+    """The closer look at one window."""
+    of = f" from {look.start:.1f} to {look.stop:.1f} s" if result.answer.windows > 1 else ""
+    label = "female" if look.p_female >= 0.5 else "male"
+    saw = f"What the model saw of {result.name}{of}, and where it looked (Grad-CAM) for the label {label}"
+    pitch = f"Pitch of {result.name}{of}: {pitch_in_words(look.median_pitch)}"
+    heading = f"<h4>Second {look.start:.1f} to {look.stop:.1f}: female {percent(look.p_female)}</h4>" if of else ""
+    return (
+        f"{heading}<figure>{labelled(look.pitch, pitch)}"
+        f"<figcaption>Pitch: {pitch_in_words(look.median_pitch)}</figcaption></figure>"
+        f"<figure>{labelled(look.image, saw)}"
+        "<figcaption>The brighter in the lower image, the more it counted for the answer.</figcaption></figure>"
+    )
+
+
+def chance(gender: str, probability: float | None) -> str:
     """A row with the label, a bar, and the probability; the bar says nothing that the number does not."""
-    bar = f'<i style="width: {probability:.1%}; background: {COLOURS[gender]}"></i>'
+    bar = f'<i style="width: {probability or 0:.1%}; background: {COLOURS[gender]}"></i>'
     number = html.escape(percent(probability))
     return f'<div class="chance"><span>{gender}</span><div class="track">{bar}</div><b>{number}</b></div>'
 
 
 def pitch_in_words(median_pitch: float | None) -> str:
+    """The median F0 of a window as words."""
     return "nothing voiced was found" if median_pitch is None else f"median F0 {median_pitch:.0f} Hz"
-
-
-def windows(result: Result) -> str:
-    """The images that the model saw, in a strip that scrolls sideways where there is more than one."""
-    n_shown, n_windows = len(result.images), result.answer.windows
-    saw = f"What the model saw of {result.name}, and where it looked (Grad-CAM); the answer was {result.answer.gender}"
-    parts = [f"{saw}; window {i} of {n_windows}" if n_windows > 1 else saw for i in range(1, n_shown + 1)]
-    strip = "".join(labelled(image, text) for image, text in zip(result.images, parts))
-    caption = "The brighter in the lower image, the more it counted for the answer."
-    scrolls = ""
-    if n_windows > 1:
-        scrolls = f'tabindex="0" role="group" aria-label="Windows of {html.escape(result.name)}"'
-        caption += f" The recording was cut into {n_windows} windows: scroll sideways to see"
-        caption += " them all." if n_shown == n_windows else f" the first {n_shown}."
-    return f'<figure><div class="windows" {scrolls}>{strip}</div><figcaption>{caption}</figcaption></figure>'
 
 
 def labelled(svg: str, text: str) -> str:
@@ -304,13 +435,28 @@ def keep(result: Result, folder: Path) -> Path:
     stem = re.sub(r"[^\w-]+", "_", Path(result.name).stem).strip("_-")[:80] or "recording"
     folder.mkdir(parents=True, exist_ok=True)
     for number in itertools.count(1):
-        path = folder / (f"{stem}.wav" if number == 1 else f"{stem}_{number}.wav")
+        path = folder / (f"{stem}{result.source.suffix}" if number == 1 else f"{stem}_{number}{result.source.suffix}")
         try:
-            with path.open("xb") as file:
-                file.write(result.wav)
+            with path.open("xb") as kept, result.source.open("rb") as file:
+                shutil.copyfileobj(file, kept)
             return path
         except FileExistsError:
             continue
+    raise AssertionError  # numbers do not end
+
+
+def forget(result: Result) -> None:
+    """Removes the file of a result, with the folder that it has under UPLOADS."""
+    if UPLOADS in result.source.parents:
+        shutil.rmtree(result.source.parent, ignore_errors=True)
+
+
+def trained_on(card: dict) -> str:
+    """'237 speakers: LibriSpeech (…) and AudioMNIST (…)', from a model's card."""
+    names = [SOURCES.get(source, source) for source in card.get("data", {})] or [str(card.get("corpus", "a corpus"))]
+    listed = names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+    n_speakers = card.get("speakers", {}).get("train")
+    return f"{n_speakers:,} speakers: {listed}" if n_speakers else listed
 
 
 def build_page(classifier: Classifier) -> gr.Blocks:
@@ -318,20 +464,26 @@ def build_page(classifier: Classifier) -> gr.Blocks:
     numbers = itertools.count(1)
 
     def add(paths: list[str], names: list[str], results: list[Result]):
-        """What follows from new sound files: the results with theirs in front, and what to say; the files are gone."""
+        """What follows from new sound files: the results with theirs in front, and what to say; uploads are gone."""
         sentences = []
         try:
             for path, name in zip(map(Path, paths), names):
+                own = Path(tempfile.mkdtemp(dir=UPLOADS)) / f"sound{path.suffix}"
+                shutil.copyfile(path, own)
                 name = unused_name(name, {result.name for result in results})
-                results = [analyse(classifier, path, name=name), *results]
+                results = [analyse(classifier, own, name=name), *results]
                 sentences.append(sentence(results[0]))
         finally:
-            for path in paths:  # each in a folder of UPLOADS that it shares with files of the same content only
-                shutil.rmtree(Path(path).parent, ignore_errors=True)
+            for path in map(Path, paths):  # each in a folder of UPLOADS that it shares with files of the same content
+                if UPLOADS in path.parents:
+                    shutil.rmtree(path.parent, ignore_errors=True)
         return results, html.escape(" ".join(sentences)), None
 
     def add_recording(path: str | None, results: list[Result]):
         return add([path], [f"Recording {next(numbers)}"], results) if path else (results, "", None)
+
+    def add_sample(path: Path, results: list[Result]):
+        return add([str(path)], [path.name], results)[:2]
 
     def add_files(paths: list[str] | None, results: list[Result]):
         return add(paths or [], [Path(path).name for path in paths or []], results)
@@ -342,6 +494,9 @@ def build_page(classifier: Classifier) -> gr.Blocks:
         with gr.Row(equal_height=True, elem_id="inputs"):
             microphone = gr.Audio(sources="microphone", type="filepath", label="Speak", editable=False, buttons=[])
             files = gr.File(file_count="multiple", label="Or sound files", height=150)
+        with gr.Row(elem_id="samples"):
+            gr.Markdown("Or try a synthetic voice:")
+            samples = [gr.Button(path.stem.replace("_", " "), size="sm", min_width=140) for path in SAMPLES]
         status = gr.HTML("", elem_id="status")
 
         @gr.render(inputs=results)
@@ -351,13 +506,20 @@ def build_page(classifier: Classifier) -> gr.Blocks:
             with gr.Row():
                 gr.Markdown(f"## Results ({len(found)})")
                 delete_all = gr.Button("Delete all", size="sm", scale=0, min_width=120)
-                delete_all.click(lambda: ([], "All results were deleted."), None, [results, status], **QUIET)
+
+                def forget_all(found: list[Result]):
+                    for result in found:
+                        forget(result)
+                    return [], "All results were deleted."
+
+                delete_all.click(forget_all, results, [results, status], **QUIET)
             with gr.Column(elem_classes="cards"):
                 for result in found:
                     show_card(result)
 
         def show_card(result: Result):
             def delete(found: list[Result]):
+                forget(result)
                 return [
                     other for other in found if other.name != result.name
                 ], f"{html.escape(result.name)} was deleted."
@@ -370,17 +532,38 @@ def build_page(classifier: Classifier) -> gr.Blocks:
                 kept = [replace(other, kept=path) if other.name == result.name else other for other in found]
                 return kept, f"{html.escape(result.name)} was kept as {html.escape(path)}."
 
+            def look_at(second: float, found: list[Result]):
+                look = closer_look(classifier, result.source, result.answer, at=second)
+                new = [replace(other, look=look) if other.name == result.name else other for other in found]
+                return new, f"{html.escape(result.name)}, second {look.start:.1f}: female {percent(look.p_female)}."
+
             with gr.Column(elem_classes="card"):
                 gr.HTML(card(result))
+                if result.look and result.answer.windows > 1:
+                    slider = gr.Slider(
+                        0,
+                        result.answer.seconds or 0,
+                        result.look.start,
+                        step=0.1,
+                        label=f"Look at another second of {result.name}",
+                    )
+                    slider.release(look_at, [slider, results], [results, status], **QUIET)
                 with gr.Row():
-                    if result.wav and not result.kept:
+                    if result.player and not result.kept:
                         gr.Button("Keep this recording", size="sm").click(keep_it, results, [results, status], **QUIET)
                     gr.Button(f"Delete {result.name}", size="sm").click(delete, results, [results, status], **QUIET)
 
-        gr.Markdown(MEANING, elem_id="meaning")
-        listening = {"concurrency_limit": 1, "concurrency_id": "listen", "show_progress_on": status, **PRIVATE}
+        gr.Markdown(MEANING.format(trained_on=trained_on(classifier.card)), elem_id="meaning")
+        listening: dict[str, Any] = {
+            "concurrency_limit": 1,
+            "concurrency_id": "listen",
+            "show_progress_on": status,
+            **PRIVATE,
+        }
         microphone.stop_recording(add_recording, [microphone, results], [results, status, microphone], **listening)
         files.upload(add_files, [files, results], [results, status, files], **listening)
+        for path, button in zip(SAMPLES, samples):
+            button.click(functools.partial(add_sample, path), results, [results, status], **QUIET)
         page.load(js=ON_LOAD)
     return page
 
@@ -392,7 +575,7 @@ def open_page(page: gr.Blocks, *, port: int | None = None, browser: bool = True)
     """
     for name in ("no_proxy", "NO_PROXY"):  # Gradio asks its own server whether it is there
         os.environ[name] = ",".join(filter(None, [os.environ.get(name), ADDRESS]))
-    system_fonts = {"font": ["system-ui", "sans-serif"], "font_mono": ["ui-monospace", "monospace"]}
+    system_fonts: dict[str, Any] = {"font": ["system-ui", "sans-serif"], "font_mono": ["ui-monospace", "monospace"]}
     _, address, _ = page.launch(
         server_name=ADDRESS,
         server_port=port,

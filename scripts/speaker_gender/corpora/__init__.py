@@ -1,1 +1,1 @@
-"""Folders of recordings: who speaks in them, which recordings they hold, what in them to doubt."""
+"""Folders of recordings: their speakers, their recordings, and what in them is doubtful."""

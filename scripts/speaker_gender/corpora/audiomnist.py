@@ -1,4 +1,4 @@
-"""Corpora in AudioMNIST's layout: which one runs, who speaks in it, and which recordings it holds.
+"""Corpora in AudioMNIST's layout: their speakers and their recordings.
 
     <folder>/audioMNIST_meta.txt                          JSON: speaker → gender, age, accent, …
     <folder>/<speaker>/<digit>_<speaker>_<repetition>.wav
@@ -22,18 +22,32 @@ METADATA = "audioMNIST_meta.txt"
 AUDIOMNIST_FEMALE = frozenset("12 26 28 36 43 47 52 56 57 58 59 60".split())
 AUDIOMNIST_SPEAKERS = tuple(f"{number:02}" for number in range(1, 61))
 AUDIOMNIST_REPETITIONS = 50
-NAMED = 10  # speakers at most, where some are missing
+NAMED = 10  # missing speakers that are named at most
 PLAUSIBLE_AGES = (3, 110)  # years
 # A speaker's key is the name of a folder: nothing that leads elsewhere.
 RECORDING_NAME = re.compile(r"(?P<digit>\d)_(?P<speaker>[^./\\:][^/\\:]*)_(?P<repetition>\d+)\.wav", re.ASCII)
 
 
 def load_speakers(corpus: Corpus) -> pd.DataFrame:
-    """One row a speaker, index = speaker key: gender, age, accent, native_speaker, origin, room, recorded.
+    """Read a corpus's metadata as a table with one row a speaker.
 
     The metadata is cleaned, not hidden: `age` is a number of years or missing, `accent` and `room` have one spelling
-    each, and what was published stands beside them in `age_published`, `accent_published` and `room_published`.
-    Only gender is required. Raises CorpusError for unreadable metadata or a speaker without gender.
+    each, and the published values stand beside them. Only the gender is required.
+
+    Parameters
+    ----------
+    corpus : Corpus
+
+    Returns
+    -------
+    pd.DataFrame
+        Index: speaker key, sorted. Columns: gender, age (years, Int64), accent, native_speaker, origin, room, recorded,
+        age_published, accent_published, room_published.
+
+    Raises
+    ------
+    CorpusError
+        For unreadable metadata or a speaker without gender.
     """
     path = corpus.folder / METADATA
     try:
@@ -67,9 +81,18 @@ def load_speakers(corpus: Corpus) -> pd.DataFrame:
 
 
 def unify_spelling(names: pd.Series, *, similarity: float = 0.85) -> pd.Series:
-    """Names that differ in case, or by a slip of the pen, in their commonest spelling ('vr-romm' → 'vr-room').
+    """Give names that differ in case, or by a slip of the pen, their commonest spelling ('vr-romm' → 'vr-room').
 
-    `similarity` is difflib's ratio of the lower-case names from which the rarer one counts as a slip.
+    Parameters
+    ----------
+    names : pd.Series of str
+    similarity : float
+        difflib's ratio of two lower-case names, 0…1, from which the rarer one counts as a slip.
+
+    Returns
+    -------
+    pd.Series of str
+        The same index.
     """
     counts = names.dropna().value_counts()
     spellings: dict[str, str] = {}
@@ -81,7 +104,18 @@ def unify_spelling(names: pd.Series, *, similarity: float = 0.85) -> pd.Series:
 
 
 def corrections(speakers: pd.DataFrame) -> pd.DataFrame:
-    """What `load_speakers` read differently from what was published: speaker, field, published, read_as."""
+    """List what `load_speakers` read differently from what was published.
+
+    Parameters
+    ----------
+    speakers : pd.DataFrame
+        See `load_speakers`.
+
+    Returns
+    -------
+    pd.DataFrame
+        Columns: speaker, field, published, read_as.
+    """
     rows = []
     for field in ("age", "accent", "room"):
         for speaker, published, clean in zip(speakers.index, speakers[f"{field}_published"], speakers[field]):
@@ -94,12 +128,25 @@ def corrections(speakers: pd.DataFrame) -> pd.DataFrame:
 
 
 def load_recordings(corpus: Corpus) -> pd.DataFrame:
-    """One row a recording, in the order of its path as a string.
+    """List a corpus's recordings as a table with one row a recording, sorted by path as a string.
 
-    Columns: path ('59/5_59_22.wav'), speaker, gender, digit, repetition, here; and read from the WAV headers
-    samples, sample_rate (Hz), encoding and problem (why a file cannot be read), all missing where there is no WAV.
-    For AudioMNIST the table has all 30,000 rows, however many WAVs are there. Raises CorpusError for a WAV whose name
-    does not parse or whose speaker is not in the metadata.
+    For AudioMNIST the table has all 30,000 rows, however many WAVs are available.
+
+    Parameters
+    ----------
+    corpus : Corpus
+
+    Returns
+    -------
+    pd.DataFrame
+        Columns: path ('59/5_59_22.wav'), speaker, gender, digit, repetition, here (whether the WAV is available). And
+        from the WAV headers, missing where there is no WAV: samples, sample_rate (Hz), encoding, problem (why the file
+        cannot be read).
+
+    Raises
+    ------
+    CorpusError
+        For a WAV whose name does not parse or whose speaker is not in the metadata.
     """
     genders = load_speakers(corpus)["gender"]
     found = _list_wavs(corpus.folder)
@@ -126,15 +173,30 @@ def load_recordings(corpus: Corpus) -> pd.DataFrame:
     table["gender"] = table["speaker"].map(genders)
     table["here"] = table["path"].isin(found)
     columns = ["samples", "sample_rate", "encoding", "problem"]
-    headers = [_header_of(os.path.join(corpus.folder, path)) for path in found]  # of 30,000, pathlib's / takes a third
-    headers = pd.DataFrame(headers, index=found, columns=columns)
+    read = [_header_of(os.path.join(corpus.folder, path)) for path in found]  # of 30,000, pathlib's / takes a third
+    headers = pd.DataFrame(read, index=found, columns=columns)
     return table.join(headers, on="path").astype({"samples": "Int64", "sample_rate": "Int64"})
 
 
 def recordings_from_paths(paths: list[str], folder: Path) -> pd.DataFrame:
-    """Table of path, speaker, digit, repetition as the paths ('59/5_59_22.wav') tell them.
+    """Parse recordings' paths into a table.
 
-    Raises CorpusError for a path that is not <speaker>/<digit>_<speaker>_<repetition>.wav.
+    Parameters
+    ----------
+    paths : list of str
+        Relative to the corpus: '59/5_59_22.wav'.
+    folder : Path
+        The corpus's folder, for the message of an error.
+
+    Returns
+    -------
+    pd.DataFrame
+        Columns: path, speaker, digit, repetition; in the order of `paths`.
+
+    Raises
+    ------
+    CorpusError
+        For a path that is not <speaker>/<digit>_<speaker>_<repetition>.wav.
     """
     rows = []
     for path in paths:
@@ -148,10 +210,20 @@ def recordings_from_paths(paths: list[str], folder: Path) -> pd.DataFrame:
 
 
 def completeness(recordings: pd.DataFrame) -> str:
-    """One line: how many WAVs are here and which speakers' are missing."""
-    here, total = int(recordings["here"].sum()), len(recordings)
-    if here == total:
-        return f"All {total:,} WAVs are here."
+    """Say in one line how many WAVs are available and which speakers' are missing.
+
+    Parameters
+    ----------
+    recordings : pd.DataFrame
+        See `load_recordings`.
+
+    Returns
+    -------
+    str
+    """
+    available, total = int(recordings["here"].sum()), len(recordings)
+    if available == total:
+        return f"All {total:,} WAVs are available."
     by_speaker = recordings.groupby("speaker")["here"].agg(["sum", "size"])
     absent = list(by_speaker.index[by_speaker["sum"] == 0])
     partial = by_speaker[(by_speaker["sum"] > 0) & (by_speaker["sum"] < by_speaker["size"])]
@@ -160,7 +232,7 @@ def completeness(recordings: pd.DataFrame) -> str:
         if names:
             more = " …" if len(names) > NAMED else ""
             missing.append(f"{part} of {len(names)} speakers ({' '.join(names[:NAMED])}{more})")
-    return f"{here:,} of {total:,} WAVs are here; missing: {' and '.join(missing)}."
+    return f"{available:,} of {total:,} WAVs are available; missing: {' and '.join(missing)}."
 
 
 def _check_is_audiomnist(corpus: Corpus, genders: pd.Series) -> None:

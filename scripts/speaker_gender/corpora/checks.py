@@ -1,6 +1,6 @@
-"""What in a corpus someone should listen to before it is believed. Nothing is repaired, left out or relabelled here.
+"""What in a corpus someone should listen to before it is trusted. Nothing is repaired, left out or relabelled here.
 
-Every recording is read; the pitch is tracked in at most twenty recordings of a speaker, evenly spaced over them.
+Every recording is read. The pitch is tracked in at most twenty recordings of a speaker, evenly spaced over them.
 """
 
 import importlib.metadata
@@ -16,11 +16,11 @@ from speaker_gender.caching import cached_json, content_digest, digest
 from speaker_gender.config import GENDERS, SAMPLE_RATE
 from speaker_gender.corpora.corpus import Corpus, with_stamps
 from speaker_gender.corpora.pitches import median_pitch
-from speaker_gender.sound import reading
+from speaker_gender.sound import reading, speech
 from speaker_gender.sound.reading import AudioError, read_signal
-from speaker_gender.sound.speech import why_not_speech
+from speaker_gender.sound.speech import is_clipped, why_not_speech
 
-VERSION = 2  # part of the cache's key: raise it when a change here changes what is heard
+VERSION = 2  # part of the cache's key: raise it when a change here changes content or reason of a recording
 
 PITCHED = 20  # recordings of a speaker in which the pitch is tracked
 LEAST_PITCHED = 3  # of these with a pitch, before anything is said of a speaker
@@ -29,52 +29,85 @@ NORMAL_MAD = 0.6745  # median absolute deviation of a normal distribution, in st
 SHOWN = 3  # recordings that a row of the report names
 
 
-def check_corpus(heard: pd.DataFrame, maps: pd.DataFrame | None = None) -> pd.DataFrame:
-    """Everything that looks wrong, one row each: check, speaker, recordings, what; empty where nothing does.
+def check_corpus(inspected: pd.DataFrame, maps: pd.DataFrame | None = None) -> pd.DataFrame:
+    """List everything that looks wrong in a corpus, one row each.
 
-    heard: see `listen`; maps: see images.maps.load_maps. The checks: recordings that are
-    'unreadable', 'silence', 'noise only', 'too short' or 'clipped' (see reading.why_not_speech), a 'duplicate' of
-    another one, a speaker in both 'gender lists' (maps), and a 'gender label' that a speaker's pitch contradicts.
+    The checks: recordings without classifiable speech (see speech.why_not_speech), 'clipped' and 'unreadable' ones, a
+    'duplicate' of another recording, a speaker in both 'gender lists' (maps), and a 'gender label' that a speaker's
+    pitch contradicts.
+
+    Parameters
+    ----------
+    inspected : pd.DataFrame
+        See `inspect_recordings`.
+    maps : pd.DataFrame, optional
+        See images.maps.load_maps.
+
+    Returns
+    -------
+    pd.DataFrame
+        Columns: check, speaker, recordings, what. Empty where nothing looks wrong.
     """
-    rows = [*_bad_recordings(heard), *_duplicates(heard), *_both_genders(heard, maps), *_contradicted_labels(heard)]
+    rows = [
+        *_bad_recordings(inspected),
+        *_duplicates(inspected),
+        *_both_genders(inspected, maps),
+        *_contradicted_labels(inspected),
+    ]
     return pd.DataFrame(rows, columns=["check", "speaker", "recordings", "what"])
 
 
-def listen(corpus: Corpus, recordings: pd.DataFrame) -> pd.DataFrame:
-    """The recordings that are here, with what their sound tells; cached. recordings: see corpus.load_recordings.
+def inspect_recordings(corpus: Corpus, recordings: pd.DataFrame) -> pd.DataFrame:
+    """Read the available recordings and report what their sound contains; cached.
 
-    Added columns: content (stands for the signal without zeros around it; missing where nothing is left or it cannot
-    be read), reason (why there is no speech to classify), f0 (median in Hz, where it was tracked and found).
+    Parameters
+    ----------
+    corpus : Corpus
+    recordings : pd.DataFrame
+        See audiomnist.load_recordings.
+
+    Returns
+    -------
+    pd.DataFrame
+        The rows whose WAV is available, with the columns stamp, content, reason and f0 added. content: digest of the
+        signal without the zeros around it; missing where nothing is left or it cannot be read. reason: why there is no
+        speech to classify; missing where there is. f0: median in Hz, where it was tracked and found.
     """
-    here = with_stamps(corpus, recordings[recordings["here"]].reset_index(drop=True))
-    rank, size = here.groupby("speaker").cumcount(), here.groupby("speaker")["path"].transform("size")
+    available = with_stamps(corpus, recordings[recordings["here"]].reset_index(drop=True))
+    of_speakers = available.groupby("speaker")
+    rank, size = of_speakers.cumcount(), of_speakers["path"].transform("size")
     tracked = (size <= PITCHED) | (rank * PITCHED // size > (rank - 1) * PITCHED // size)
-    key = {"recordings": digest(here[["path", "stamp"]].to_numpy().tolist())}
-    key |= {"reader": reading.VERSION, "version": VERSION}
-    key["packages"] = [importlib.metadata.version(name) for name in ("numpy", "soundfile", "soxr")]
+    key: dict[str, object] = {"recordings": digest(available[["path", "stamp"]].to_numpy().tolist())}
+    key |= {"reader": reading.VERSION, "speech": speech.VERSION, "version": VERSION}
+    key["packages"] = [
+        importlib.metadata.version(name) for name in ("numpy", "onnxruntime", "silero-vad", "soundfile", "soxr")
+    ]
 
     def compute() -> dict:
         work = Parallel(n_jobs=os.cpu_count(), return_as="generator", batch_size=16)(
-            delayed(_hear)(corpus.folder / path) for path in here["path"]
+            delayed(_inspect)(corpus.folder / path) for path in available["path"]
         )
-        return dict(zip(here["path"], tqdm(work, "listening", total=len(here), unit="recording", leave=False)))
+        return dict(
+            zip(available["path"], tqdm(work, "inspecting", total=len(available), unit="recording", leave=False))
+        )
 
-    heard = cached_json(corpus.results / "corpus_checks.json", key, compute)
-    told = pd.DataFrame.from_dict(heard, orient="index", columns=["content", "reason"])
-    return here.join(told, on="path").assign(f0=median_pitch(corpus, here.loc[tracked, "path"]))
+    found = cached_json(corpus.results / "corpus_checks.json", key, compute)
+    columns = pd.DataFrame.from_dict(found, orient="index", columns=["content", "reason"])
+    return available.join(columns, on="path").assign(f0=median_pitch(corpus, available.loc[tracked, "path"]))
 
 
-def _hear(path: Path) -> tuple[str | None, str | None]:
+def _inspect(path: Path) -> tuple[str | None, str | None]:
     try:
         signal = read_signal(path)
     except AudioError as error:
         return None, f"unreadable: {error.problem}"
     sound = np.trim_zeros(signal)
-    return content_digest(sound.tobytes()) if len(sound) else None, why_not_speech(signal, sample_rate=SAMPLE_RATE)
+    reason = why_not_speech(signal, sample_rate=SAMPLE_RATE) or ("clipped" if is_clipped(signal) else None)
+    return content_digest(sound.tobytes()) if len(sound) else None, reason
 
 
-def _bad_recordings(heard: pd.DataFrame) -> list[tuple]:
-    bad = heard.dropna(subset="reason")
+def _bad_recordings(inspected: pd.DataFrame) -> list[tuple]:
+    bad = inspected.dropna(subset="reason")
     bad = bad.assign(check=[reason.partition(":")[0] for reason in bad["reason"]])
     return [
         (*named, _some(group["path"]), "; ".join(sorted(set(group["reason"]))))
@@ -82,8 +115,8 @@ def _bad_recordings(heard: pd.DataFrame) -> list[tuple]:
     ]
 
 
-def _duplicates(heard: pd.DataFrame) -> list[tuple]:
-    twins = heard[heard["content"].notna() & heard.duplicated("content", keep=False)]
+def _duplicates(inspected: pd.DataFrame) -> list[tuple]:
+    twins = inspected[inspected["content"].notna() & inspected.duplicated("content", keep=False)]
     rows = []
     for _, group in twins.groupby("content", sort=False):
         speakers = sorted(set(group["speaker"]))
@@ -92,28 +125,28 @@ def _duplicates(heard: pd.DataFrame) -> list[tuple]:
     return rows
 
 
-def _both_genders(heard: pd.DataFrame, maps: pd.DataFrame | None) -> list[tuple]:
-    """Speakers of whom the maps, or maps and metadata, give two genders; none where there are no maps yet."""
+def _both_genders(inspected: pd.DataFrame, maps: pd.DataFrame | None) -> list[tuple]:
+    """Speakers with two genders in the maps, or in maps and metadata; none where there are no maps yet."""
     if maps is None:
         return []
-    told = pd.concat([maps.assign(where="maps"), heard.assign(where="metadata")])
+    labels = pd.concat([maps.assign(where="maps"), inspected.assign(where="metadata")])
     rows = []
-    for speaker, group in told.groupby("speaker"):
+    for speaker, group in labels.groupby("speaker"):
         if group["gender"].nunique() > 1:
-            counts = group.groupby(["where", "gender"]).size()
-            what = ", ".join(f"{count} {gender} in the {where}" for (where, gender), count in counts.items())
+            counts = group.groupby(["where", "gender"], as_index=False).size()
+            what = ", ".join(f"{count} {gender} in the {where}" for where, gender, count in counts.to_numpy())
             rows.append(("gender lists", speaker, _some(group["path"].drop_duplicates()), what))
     return rows
 
 
-def _contradicted_labels(heard: pd.DataFrame) -> list[tuple]:
+def _contradicted_labels(inspected: pd.DataFrame) -> list[tuple]:
     """Speakers whose voice is an outlier among those of their label and on the other gender's side.
 
-    A voice is the median, over recordings, of log2 F0. It is an outlier where its modified z-score exceeds 3.5, the
-    deviations from the median of each voice's own label being taken together for both genders, because of one alone
-    there may be few; and its side is told by the middle between the genders' medians.
+    A voice is the median, over recordings, of log2 F0. It is an outlier where its modified z-score exceeds 3.5. The
+    deviations from the median of each voice's own label are taken together for both genders, because one gender alone
+    may have few speakers. The side is that of the middle between the genders' medians.
     """
-    found = _voices(heard)
+    found = _voices(inspected)
     voice, label = np.log2(found["median"]), found["gender"]
     centre = voice.groupby(label).median().reindex(GENDERS)
     if centre.isna().any():
@@ -125,27 +158,39 @@ def _contradicted_labels(heard: pd.DataFrame) -> list[tuple]:
     rows = []
     for index, row in found[(score > OUTLIER) & on_other_side].iterrows():
         what = f"labelled {row['gender']}, median F0 {row['median']:.0f} Hz, z {score[index]:.1f} (medians: {usual})"
-        paths = heard.loc[(heard["speaker"] == row["speaker"]) & heard["f0"].notna(), "path"]
+        paths = inspected.loc[(inspected["speaker"] == row["speaker"]) & inspected["f0"].notna(), "path"]
         rows.append(("gender label", row["speaker"], _some(paths), what))
     return rows
 
 
-def _voices(heard: pd.DataFrame) -> pd.DataFrame:
+def _voices(inspected: pd.DataFrame) -> pd.DataFrame:
     """speaker, gender, median and count of the F0s of those speakers of whom enough recordings have a pitch."""
-    found = heard.groupby(["speaker", "gender"])["f0"].agg(["median", "count"]).reset_index()
+    found = inspected.groupby(["speaker", "gender"])["f0"].agg(["median", "count"]).reset_index()
     return found[found["count"] >= LEAST_PITCHED]
 
 
-def labels_checked(heard: pd.DataFrame) -> str:
-    """One line: of how many speakers the label was compared with the pitch; of none without voices of both genders."""
-    counts = _voices(heard)["gender"].value_counts().reindex(GENDERS, fill_value=0)
+def labels_checked(inspected: pd.DataFrame) -> str:
+    """Say in one line of how many speakers the label was compared with the pitch.
+
+    It is compared for no speaker unless there are voices of both genders.
+
+    Parameters
+    ----------
+    inspected : pd.DataFrame
+        See `inspect_recordings`.
+
+    Returns
+    -------
+    str
+    """
+    counts = _voices(inspected)["gender"].value_counts().reindex(GENDERS, fill_value=0)
     if counts.min() == 0:
         lacking = " and ".join(gender for gender in GENDERS if not counts[gender])
-        return f"labels were compared with the pitch of no speaker: too few recordings of {lacking} speakers are here"
-    return f"labels were compared with the pitch of {counts.sum()} of {heard['speaker'].nunique()} speakers"
+        return f"labels were compared with the pitch of no speaker: too few recordings of {lacking} speakers available"
+    return f"labels were compared with the pitch of {counts.sum()} of {inspected['speaker'].nunique()} speakers"
 
 
 def _some(paths: pd.Series) -> str:
-    """The first recordings of some, and how many there are."""
+    """The first of some recordings, and how many there are."""
     more = f", … ({len(paths)} in all)" if len(paths) > SHOWN else ""
     return ", ".join(sorted(paths)[:SHOWN]) + more

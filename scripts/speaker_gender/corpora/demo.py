@@ -3,7 +3,7 @@
 Real speech synthesis (eSpeak NG through the package `espeakng-loader`; the library is GPL-3), and labelled so: the
 metadata of every speaker says "synthetic". The same bytes every time, whatever the number of workers:
 
-- eSpeak NG keeps hidden state between utterances, so every speaker is said by a fresh process (corpora.espeak).
+- eSpeak NG keeps hidden state between utterances, so every speaker is synthesised by a fresh process (corpora.espeak).
 - All random numbers come from generators seeded by (seed, speaker, …): a speaker does not depend on how many others
   there are. What is not the voice (rate, level, tilt, noise, padding) is drawn without knowing the gender.
 
@@ -74,7 +74,19 @@ class Voice(NamedTuple):
 
 
 def draw_voice(number: int, *, seed: int) -> Voice:
-    """The voice of speaker `number` (from 1)."""
+    """Draw a speaker's voice.
+
+    Parameters
+    ----------
+    number : int
+        Of the speaker, from 1.
+    seed : int
+        The corpus's.
+
+    Returns
+    -------
+    Voice
+    """
     pair, place = divmod(number - 1, 2)
     female_place = np.random.default_rng([seed, pair, GENDER_STREAM]).integers(2)
     gender = "female" if place == female_place else "male"
@@ -97,7 +109,19 @@ def draw_voice(number: int, *, seed: int) -> Voice:
 
 
 def draw_surroundings(number: int, *, seed: int) -> Surroundings:
-    """How speaker `number` (from 1) is recorded, drawn without knowing the gender."""
+    """Draw how a speaker is recorded, without knowing the gender.
+
+    Parameters
+    ----------
+    number : int
+        Of the speaker, from 1.
+    seed : int
+        The corpus's.
+
+    Returns
+    -------
+    Surroundings
+    """
     rng = np.random.default_rng([seed, number, SURROUNDINGS_STREAM])
     return Surroundings(
         rate=rng.uniform(108, 150),
@@ -111,7 +135,29 @@ def draw_surroundings(number: int, *, seed: int) -> Surroundings:
 
 
 def draw_utterance(number: int, digit: int, repetition: int, *, seed: int, rate: float) -> tuple[str, int, int, int]:
-    """What eSpeak NG is told: text, words per minute, pitch (0–99, 50 is the voice's own), seed of its noise."""
+    """Draw the parameters of an utterance for eSpeak NG.
+
+    Parameters
+    ----------
+    number : int
+        Of the speaker, from 1.
+    digit, repetition : int
+    seed : int
+        The corpus's.
+    rate : float
+        The speaker's, in words per minute.
+
+    Returns
+    -------
+    text : str
+        The digit in words, with a punctuation mark that sets the intonation.
+    rate : int
+        Words per minute.
+    pitch : int
+        0…99; 50 is the voice's own.
+    noise_seed : int
+        Seed of eSpeak NG's noise.
+    """
     rng = np.random.default_rng([seed, number, UTTERANCE_STREAM, digit, repetition])
     text = DIGITS[digit] + rng.choice(list("..,?!"))  # the intonation
     pitch = np.clip(rng.normal(50, 3), 40, 60)
@@ -119,14 +165,39 @@ def draw_utterance(number: int, digit: int, repetition: int, *, seed: int, rate:
 
 
 def tilted(signal: np.ndarray, slope: float, *, sample_rate: int) -> np.ndarray:
-    """The signal with `slope` dB per octave about 1 kHz (level below 80 Hz), zero phase; (samples,), up to 1 s."""
+    """Tilt a signal's spectrum by `slope` dB per octave about 1 kHz (level below 80 Hz), with zero phase.
+
+    Parameters
+    ----------
+    signal : np.ndarray, shape (samples,)
+        At most one second.
+    slope : float
+        dB per octave.
+    sample_rate : int
+        Hz.
+
+    Returns
+    -------
+    np.ndarray of float64, shape (samples,)
+    """
     spectrum = np.fft.rfft(signal, sample_rate)  # a bin per Hz; a length that is prime takes ten times as long
     gain = (np.maximum(np.arange(len(spectrum)), 80) / 1000) ** (slope / (20 * np.log10(2)))
     return np.fft.irfft(spectrum * gain, sample_rate)[: len(signal)]
 
 
 def trimmed(signal: np.ndarray, *, sample_rate: int) -> np.ndarray:
-    """The signal from the first to the last 5 ms within 40 dB of its loudest, and 5 ms around; shape (samples,)."""
+    """Cut a signal from the first to the last 5 ms within 40 dB of its loudest, and keep 5 ms around.
+
+    Parameters
+    ----------
+    signal : np.ndarray, shape (samples,)
+    sample_rate : int
+        Hz.
+
+    Returns
+    -------
+    np.ndarray, shape (fewer samples,)
+    """
     hop_length = round(0.005 * sample_rate)
     frames = signal[: len(signal) // hop_length * hop_length].reshape(-1, hop_length)
     power = np.mean(frames**2, axis=1)
@@ -135,17 +206,42 @@ def trimmed(signal: np.ndarray, *, sample_rate: int) -> np.ndarray:
 
 
 def faded(signal: np.ndarray, *, sample_rate: int) -> np.ndarray:
-    """The signal with its first and last 3 ms faded in and out, so that neither end clicks; shape (samples,)."""
+    """Fade the first and last 3 ms of a signal in and out, so that neither end clicks.
+
+    Parameters
+    ----------
+    signal : np.ndarray, shape (samples,)
+    sample_rate : int
+        Hz.
+
+    Returns
+    -------
+    np.ndarray of float64, shape (samples,)
+    """
     n = round(0.003 * sample_rate)
     ramp = np.sin(np.linspace(0, np.pi / 2, n)) ** 2
     return np.concatenate([signal[:n] * ramp, signal[n:-n], signal[-n:] * ramp[::-1]])
 
 
 def recording(speech: np.ndarray, surroundings: Surroundings, rng: np.random.Generator) -> np.ndarray:
-    """A WAV's samples: the speech at its level in its noise, with padding before and after.
+    """Make a WAV's samples: the speech at its level in its noise, with padding before and after.
 
-    speech: any scale, shape (samples,) at 22,050 Hz; returns int16 at 48 kHz, at most 47,998 samples.
-    Raises ValueError where the speech alone is longer than that.
+    Parameters
+    ----------
+    speech : np.ndarray, shape (samples,)
+        At 22,050 Hz, on any scale.
+    surroundings : Surroundings
+    rng : np.random.Generator
+
+    Returns
+    -------
+    np.ndarray of int16, shape (at most 47998,)
+        At 48 kHz.
+
+    Raises
+    ------
+    ValueError
+        Where the speech alone is longer than that.
     """
     speech = trimmed(speech.astype(float), sample_rate=ESPEAK_SAMPLE_RATE)
     speech = resample_poly(speech, 320, 147)  # 22,050 → 48,000 Hz
@@ -166,12 +262,30 @@ def recording(speech: np.ndarray, surroundings: Surroundings, rng: np.random.Gen
 
 
 def full_scale(level: float) -> float:
-    """dBFS → RMS of int16 values."""
+    """Convert a level in dBFS to an RMS of int16 values."""
     return 32768 * 10 ** (level / 20)
 
 
 def make_speaker(folder: Path, number: int, key: str, *, n_repetitions: int, seed: int) -> None:
-    """Writes the folder of one speaker: whole, or not at all. Raises RuntimeError where eSpeak NG fails."""
+    """Write the folder of one speaker: whole, or not at all.
+
+    Parameters
+    ----------
+    folder : Path
+        The corpus's.
+    number : int
+        Of the speaker, from 1.
+    key : str
+        The speaker's: the folder's name.
+    n_repetitions : int
+        Of each digit.
+    seed : int
+
+    Raises
+    ------
+    RuntimeError
+        Where eSpeak NG fails.
+    """
     voice, surroundings = draw_voice(number, seed=seed), draw_surroundings(number, seed=seed)
     # Repetitions in the outer loop: the state eSpeak NG carries over then does not depend on how many there are.
     takes = [(digit, repetition) for repetition in range(n_repetitions) for digit in range(len(DIGITS))]
@@ -184,9 +298,9 @@ def make_speaker(folder: Path, number: int, key: str, *, n_repetitions: int, see
     }
     command = [sys.executable, "-m", espeak.__name__]
     environment = os.environ | {"OPENBLAS_NUM_THREADS": "1", "PYTHONPATH": str(ROOT / "scripts")}
-    told = json.dumps(request).encode()
+    text = json.dumps(request).encode()
     try:
-        speaking = subprocess.run(command, input=told, capture_output=True, timeout=120, check=False, env=environment)
+        speaking = subprocess.run(command, input=text, capture_output=True, timeout=120, check=False, env=environment)
     except subprocess.TimeoutExpired as error:
         raise RuntimeError(f"synthesis of speaker {key} took longer than {error.timeout:.0f} s") from None
     if speaking.returncode:
@@ -211,12 +325,30 @@ def make_speaker(folder: Path, number: int, key: str, *, n_repetitions: int, see
 def make_demo_corpus(
     folder: Path, *, n_speakers: int = 200, n_repetitions: int = 2, n_workers: int | None = None, seed: int = SEED
 ) -> Path:
-    """Makes the demo corpus where it isn't whole yet, and returns its folder.
+    """Make the demo corpus where it is not complete yet.
 
-    n_workers: speakers made at a time, by default one per core. An interrupted run is resumed; a corpus that was made
-    otherwise (parameters, version, eSpeak NG) is remade. The metadata file is written last: where it is, all is.
-    Of two runs at once one makes it and the other waits. Raises FileExistsError where the folder holds something else,
-    RuntimeError where eSpeak NG fails.
+    An interrupted run is resumed. A corpus that was made otherwise (parameters, version, eSpeak NG) is remade. The
+    metadata file is written last: where it is, all is. Of two runs at once one makes the corpus and the other waits.
+
+    Parameters
+    ----------
+    folder : Path
+    n_speakers, n_repetitions : int
+    n_workers : int, optional
+        Speakers made at a time; by default one per core.
+    seed : int
+
+    Returns
+    -------
+    Path
+        The folder.
+
+    Raises
+    ------
+    FileExistsError
+        Where the folder holds something else.
+    RuntimeError
+        Where eSpeak NG fails.
     """
     from filelock import FileLock
 
@@ -258,7 +390,7 @@ def _make_demo_corpus(folder: Path, n_speakers: int, n_repetitions: int, n_worke
 
 
 def describe(voice: Voice) -> dict[str, str]:
-    """A speaker's entry in the metadata, with AudioMNIST's fields."""
+    """Make a speaker's entry in the metadata, with AudioMNIST's fields."""
     return {
         "accent": f"English ({ACCENTS[voice.accent]})",
         "age": "unknown",  # a synthetic voice has none
@@ -271,12 +403,24 @@ def describe(voice: Voice) -> dict[str, str]:
 
 
 def is_whole(speaker_folder: Path, n_repetitions: int) -> bool:
-    """Whether a speaker's folder holds all its recordings (it is renamed into place, so they are whole too)."""
+    """Whether a speaker's folder holds all its recordings (it is renamed into place, so they are whole, too)."""
     return len(list(speaker_folder.glob("*.wav"))) == len(DIGITS) * n_repetitions
 
 
 def clear_other_corpus(folder: Path, stamp: dict) -> None:
-    """Leaves `folder` with this stamp and nothing made under another. Raises FileExistsError (see above)."""
+    """Leave the folder with this stamp and with nothing that was made under another one.
+
+    Parameters
+    ----------
+    folder : Path
+    stamp : dict
+        What determines the corpus: parameters and versions.
+
+    Raises
+    ------
+    FileExistsError
+        Where the folder has no stamp and is not empty.
+    """
     stamped = (folder / STAMP).exists()
     if not stamped and any(path.name != PARTIAL for path in folder.iterdir()):
         raise FileExistsError(f"{folder} is no demo corpus (it has no {STAMP}) and is not empty: left alone")
@@ -290,7 +434,7 @@ def clear_other_corpus(folder: Path, stamp: dict) -> None:
 
 
 def write_json(folder: Path, name: str, content: dict) -> None:
-    """Writes a JSON file whole, or not at all."""
+    """Write a JSON file whole, or not at all."""
     partial = folder / PARTIAL / name
     partial.parent.mkdir(exist_ok=True)
     partial.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
@@ -298,7 +442,7 @@ def write_json(folder: Path, name: str, content: dict) -> None:
 
 
 def espeak_version() -> str:
-    """Version of the eSpeak NG library, e.g. "1.52.0"."""
+    """Return the version of the eSpeak NG library, such as "1.52.0"."""
     information = ctypes.CDLL(espeakng_loader.get_library_path()).espeak_Info
     information.restype = ctypes.c_char_p
     return information(None).decode()

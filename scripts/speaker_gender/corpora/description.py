@@ -1,4 +1,4 @@
-"""Who speaks in a corpus and what is in it, in figures: for notebook 01 and the data card."""
+"""A corpus's speakers and recordings in figures: for notebook 01 and the data card."""
 
 import pandas as pd
 
@@ -7,7 +7,18 @@ from speaker_gender.corpora.corpus import Corpus
 
 
 def describe_corpus(corpus: Corpus) -> dict:
-    """Who speaks in a corpus and what is in it, as its metadata and the WAVs that are here tell: for the data card."""
+    """Summarise a corpus's metadata and available WAVs in figures.
+
+    Parameters
+    ----------
+    corpus : Corpus
+
+    Returns
+    -------
+    dict
+        JSON-serialisable: corpus, completeness, recordings, digits, genders (counts and ages in years of each),
+        accents, rooms, corrections, and here (the available WAVs: counts, seconds, encodings).
+    """
     speakers, recordings = load_speakers(corpus), load_recordings(corpus)
     recorded = recordings[recordings["here"]]
     seconds = (recorded["samples"] / recorded["sample_rate"]).dropna().astype(float)

@@ -2,8 +2,8 @@
 
     python -m speaker_gender.corpora.espeak < request.json
 
-eSpeak NG keeps hidden state between utterances, so every speaker is said by a fresh process: this module, which imports
-little so that it starts quickly. Called by corpora.demo.
+eSpeak NG keeps hidden state between utterances, so every speaker is synthesised by a fresh process: this module, which
+imports little so that it starts quickly. Called by corpora.demo.
 """
 
 import ctypes
@@ -16,16 +16,26 @@ import tempfile
 from pathlib import Path
 
 ESPEAK_SAMPLE_RATE = 22_050  # Hz
-
-
 ESPEAK_RATE, ESPEAK_VOLUME, ESPEAK_PITCH = 1, 2, 3  # espeak_PARAMETER of speak_lib.h
 
 
 def speak(request: dict) -> list[bytes]:
-    """Says `request`'s utterances with eSpeak NG; returns one mono int16 signal at 22,050 Hz each, as bytes.
+    """Synthesise a request's utterances with eSpeak NG; once per process, because the library keeps state.
 
-    request: `library` and `data` (paths), `accent`, `variant` (text of a voice variant) and `utterances`
-    (`draw_utterance`). Once per process, because the library keeps state. Raises RuntimeError where it fails.
+    Parameters
+    ----------
+    request : dict
+        library and data (paths), accent, variant (text of a voice variant) and utterances (see demo.draw_utterance).
+
+    Returns
+    -------
+    list of bytes
+        One signal an utterance: int16, mono, 22,050 Hz.
+
+    Raises
+    ------
+    RuntimeError
+        Where eSpeak NG fails.
     """
     with tempfile.TemporaryDirectory() as folder:
         # Copied because eSpeak NG fails where the path is longer than about 160 characters, as in a deep venv, and
@@ -73,13 +83,13 @@ def speak(request: dict) -> list[bytes]:
 
 
 def packed(signals: list[bytes]) -> bytes:
-    """Signals as a speaker's process returns them: a line with their lengths, then all of them."""
+    """Pack signals as a speaker's process returns them: a line with their lengths, then all of them."""
     return json.dumps([len(signal) for signal in signals]).encode() + b"\n" + b"".join(signals)
 
 
-def unpacked(told: bytes) -> list[bytes]:
-    """The signals of `packed`."""
-    lengths, _, sound = told.partition(b"\n")
+def unpacked(content: bytes) -> list[bytes]:
+    """Unpack the signals of `packed`."""
+    lengths, _, sound = content.partition(b"\n")
     ends = list(itertools.accumulate(json.loads(lengths)))
     return [sound[start:end] for start, end in zip([0, *ends[:-1]], ends)]
 

@@ -12,9 +12,23 @@ LIBRISPEECH = Path(os.environ.get("LIBRISPEECH", ROOT.parent / "LibriSpeech"))
 
 
 def librispeech_recordings() -> pd.DataFrame:
-    """The recordings of a folder in LibriSpeech's layout (none where there is none), columns as above.
+    """List the recordings of a folder in LibriSpeech's layout.
 
-    Raises CorpusError where its SPEAKERS.TXT cannot be read.
+    Readers without a gender in SPEAKERS.TXT are left out, and a line says so.
+
+    Returns
+    -------
+    pd.DataFrame
+        Columns: source ('librispeech'), speaker, gender, path. Empty where there is no such folder.
+
+    Raises
+    ------
+    CorpusError
+        Where its SPEAKERS.TXT cannot be read.
+
+    References
+    ----------
+    Panayotov et al., LibriSpeech: an ASR corpus based on public domain audio books, ICASSP 2015.
     """
     if not LIBRISPEECH.is_dir():
         return pd.DataFrame()
@@ -27,8 +41,6 @@ def librispeech_recordings() -> pd.DataFrame:
     readers = [(path.parts[-3], path) for path in sorted(LIBRISPEECH.glob("*/*/*/*.flac"))]
     if unknown := sorted({reader for reader, _ in readers if not genders.get(reader)}):
         left_out = " ".join(unknown[:10]) + (" …" if len(unknown) > 10 else "")
-        print(
-            f"{LIBRISPEECH / 'SPEAKERS.TXT'}: does not tell the gender of {len(unknown)} readers, left out: {left_out}"
-        )
+        print(f"{LIBRISPEECH / 'SPEAKERS.TXT'}: lacks the gender of {len(unknown)} readers, left out: {left_out}")
     rows = [("librispeech", reader, genders[reader], path) for reader, path in readers if genders.get(reader)]
     return pd.DataFrame(rows, columns=["source", "speaker", "gender", "path"])

@@ -18,13 +18,22 @@ from speaker_gender.sound.reading import AudioError, read_signal
 
 
 def median_pitch(corpus: Corpus, paths: pd.Series) -> pd.Series:
-    """Median F0 in Hz of each recording, index as that of `paths`; nan where there is no WAV or nothing is voiced.
+    """Track the median F0 of recordings; cached for just these recordings, in any order.
 
-    Cached for just these recordings, in whatever order.
+    Parameters
+    ----------
+    corpus : Corpus
+    paths : pd.Series of str
+        Relative to the corpus.
+
+    Returns
+    -------
+    pd.Series of float64
+        Hz, with the index of `paths`; nan where there is no WAV or nothing is voiced.
     """
-    here = sorted(path for path in paths if (corpus.folder / path).is_file())
+    available = sorted(path for path in paths if (corpus.folder / path).is_file())
     key = {
-        "recordings": digest([[path, _content(corpus.folder / path)] for path in here]),
+        "recordings": digest([[path, _content(corpus.folder / path)] for path in available]),
         "versions": [pitch.VERSION, READER],
     }
     key["packages"] = [importlib.metadata.version(name) for name in ("librosa", "numpy", "scipy", "soundfile", "soxr")]
@@ -32,11 +41,11 @@ def median_pitch(corpus: Corpus, paths: pd.Series) -> pd.Series:
 
     def track() -> dict:
         work = Parallel(n_jobs=os.cpu_count(), return_as="generator", batch_size=16)(
-            delayed(_pitch_of)(corpus.folder / path) for path in here
+            delayed(_pitch_of)(corpus.folder / path) for path in available
         )
-        return dict(zip(here, tqdm(work, "median F0", total=len(here), unit="recording", leave=False)))
+        return dict(zip(available, tqdm(work, "median F0", total=len(available), unit="recording", leave=False)))
 
-    pitches = cached_json(corpus.results / f"median_pitch_{digest(here)}.json", key, track)
+    pitches = cached_json(corpus.results / f"median_pitch_{digest(available)}.json", key, track)
     return paths.map(pitches).astype(float)
 
 

@@ -10,13 +10,27 @@ from speaker_gender.corpora.demo import make_demo_corpus
 
 
 def resolve_corpus(choice: str | None = None) -> Corpus:
-    """The corpus that runs: `choice` or `$CORPUS` (a path, or 'demo'), else AudioMNIST beside the project, else demo.
+    """Find the corpus that runs; the demo corpus is synthesised where it does not exist yet.
 
-    A relative path counts from the project's root. The demo corpus is synthesised when it is not there yet.
-    Raises CorpusError where the folder is no corpus and nothing made from it is there either.
+    Parameters
+    ----------
+    choice : str, optional
+        A path, relative to the project's root, or 'demo'. Without it the environment variable CORPUS decides, else
+        AudioMNIST beside the project where it exists, else the demo corpus.
+
+    Returns
+    -------
+    Corpus
+        In view 'mfc'.
+
+    Raises
+    ------
+    CorpusError
+        Where the folder is no corpus and nothing made from it exists either.
     """
-    choice = choice or os.environ.get("CORPUS") or ("demo" if not config.AUDIOMNIST.is_dir() else config.AUDIOMNIST)
-    if choice == "demo":
+    default = config.AUDIOMNIST if config.AUDIOMNIST.is_dir() else "demo"
+    chosen: str | Path = choice or os.environ.get("CORPUS") or default
+    if chosen == "demo":
         folder = config.RESULTS / "demo" / "data"
         size = {"n_speakers": 12, "n_repetitions": 1} if config.smoke() else {}
         try:
@@ -24,12 +38,12 @@ def resolve_corpus(choice: str | None = None) -> Corpus:
         except (RuntimeError, OSError) as error:
             raise CorpusError(f"{folder}: the demo corpus cannot be made ({error})") from None
     try:
-        folder = (config.ROOT / Path(choice).expanduser()).resolve()
-    except RuntimeError:  # of somebody who has no account here
-        raise CorpusError(f"{choice}: there is no such home folder") from None
+        folder = (config.ROOT / Path(chosen).expanduser()).resolve()
+    except RuntimeError:  # ~name without such an account
+        raise CorpusError(f"{chosen}: no such home folder") from None
     corpus = Corpus(corpus_name(folder), folder)
     if corpus.name == "demo":
         raise CorpusError(f"{folder}: the name 'demo' is taken by the embedded corpus; rename the folder")
     if not (folder / METADATA).is_file() and not corpus.maps.is_dir():
-        raise CorpusError(f"{folder}: not a corpus in AudioMNIST's layout: there is no {METADATA} in it")
+        raise CorpusError(f"{folder}: not a corpus in AudioMNIST's layout: no {METADATA} in it")
     return corpus

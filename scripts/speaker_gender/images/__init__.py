@@ -1,1 +1,1 @@
-"""From a recording to its image in a view, and the maps that say which image came from which recording."""
+"""From a recording to its image in a view, and the maps of images to recordings."""

@@ -1,10 +1,10 @@
-"""From a corpus's recordings to its JPEGs in a view, with the maps that say which image came from which recording.
+"""From a corpus's recordings to its JPEGs in a view, with the maps of images to recordings.
 
-Resumable: an image that is there and was made from the same recording, padding, parameters and versions is kept, and
-so is an image that this module did not make (the study's published ones, copied into place).
+Resumable: an existing image that was made from the same recording, padding, parameters and versions is kept. So is an
+image that this module did not make (the study's published ones, copied into place).
 
-What was made is told in a journal among the images: lines of [image, key of what it was made from, digest of it],
-each written before its image. So, whenever a run is killed, an image that the journal does not know is not ours.
+A journal among the images lists what was made: lines of [image, key of what it was made from, digest of it], each
+written before its image. So an image that is not in the journal was made by others, even after a run was killed.
 """
 
 import importlib.metadata
@@ -42,11 +42,25 @@ PACKAGES = ("librosa", "numpy", "pillow", "scikit-image", "scipy", "soundfile", 
 
 
 def plan_images(maps: dict[str, dict[str, str]], recordings: pd.DataFrame, view: str = "mfc") -> pd.DataFrame:
-    """What is to be made: one row an image whose WAV is here, with image, path, front (samples) and key.
+    """Plan a corpus's images: one row for each image whose WAV is available.
 
-    recordings: see corpus.load_recordings and corpus.with_stamps.
-    The padding of an image depends on the lengths of all recordings before it in its gender's map. Where recordings
-    are missing it is drawn over those that are here, so only a complete clone gives the study's own images.
+    The padding of an image depends on the lengths of all recordings before it in its gender's map. Where recordings are
+    missing it is drawn over the available ones, so only a complete clone gives the study's own images.
+
+    Parameters
+    ----------
+    maps : dict
+        Gender → {image: path}, see maps.map_images.
+    recordings : pd.DataFrame
+        See audiomnist.load_recordings and corpus.with_stamps.
+    view : str
+        A key of VIEWS.
+
+    Returns
+    -------
+    pd.DataFrame
+        Columns: image, path, front (zeros before the recording, in samples at 48 kHz), key (digest of all that
+        determines the image).
     """
     by_path = recordings.set_index("path")
     n_samples, rates, stamps = (by_path[column].to_dict() for column in ("samples", "sample_rate", "stamp"))
@@ -62,11 +76,29 @@ def plan_images(maps: dict[str, dict[str, str]], recordings: pd.DataFrame, view:
 
 
 def generate_images(corpus: Corpus, recordings: pd.DataFrame, *, n_jobs: int | None = None) -> dict:
-    """Writes the corpus's maps and every JPEG of its view that is missing, out of date or torn, in parallel.
+    """Write a corpus's maps and, in parallel, every JPEG of its view that is missing, out of date or torn.
 
-    Returns counts of images `made` and `kept`, `missing` (neither WAV nor image there), and `skipped`: path → reason
-    of every recording that could not be read. Images that were changed by others after they were made are kept, and
-    said. Raises OSError where an image cannot be written.
+    Images that others changed after they were made are kept, and a line says so.
+
+    Parameters
+    ----------
+    corpus : Corpus
+        In the view in question.
+    recordings : pd.DataFrame
+        See audiomnist.load_recordings.
+    n_jobs : int, optional
+        Worker processes; by default one per core.
+
+    Returns
+    -------
+    dict
+        Counts of images `made`, `kept` and `missing` (neither WAV nor image available), and `skipped`: path → reason
+        for every recording that could not be read.
+
+    Raises
+    ------
+    OSError
+        Where an image cannot be written.
     """
     maps = map_images(recordings)
     _forget_renumbered(corpus, maps)
@@ -86,7 +118,7 @@ def generate_images(corpus: Corpus, recordings: pd.DataFrame, *, n_jobs: int | N
     todo = plan[states == "to be made"]
     unreadable = recordings[recordings["problem"].notna()]
     skipped = dict(zip(unreadable["path"], unreadable["problem"]))
-    skipped |= _make_images(corpus, todo, n_jobs or os.cpu_count())
+    skipped |= _make_images(corpus, todo, n_jobs or os.cpu_count() or 1)
     image_of = {path: image for images in maps.values() for image, path in images.items()}
     by_others = {image for image in os.listdir(corpus.images) if image not in journal}
     lost = {path: reason for path, reason in skipped.items() if image_of[path] not in by_others}
@@ -105,10 +137,10 @@ def generate_images(corpus: Corpus, recordings: pd.DataFrame, *, n_jobs: int | N
 
 
 def _forget_renumbered(corpus: Corpus, maps: dict[str, dict[str, str]]) -> None:
-    """Removes the images of all views that were made here and whose names stand for other recordings in new maps.
+    """Removes images of all views that were made here and whose names belong to other recordings in the new maps.
 
-    A recording that comes or goes renumbers others of its gender. Their images of another view, or of this one where
-    the run is stopped, would be taken for those of other recordings.
+    A recording that is added or removed renumbers others of its gender. Their images of another view, or of this one
+    where the run is stopped, would be taken for those of other recordings.
     """
     try:
         old = load_maps(corpus).set_index("image")["path"].to_dict()
@@ -137,6 +169,7 @@ def _state_of(path: Path, key: str, made: dict[str, str] | None) -> str:
 
 
 def is_whole_jpeg(path: Path) -> bool:
+    """Whether a file is a JPEG that can be decoded to its end."""
     try:
         open_jpeg(path)
     except CorpusError:
@@ -145,7 +178,22 @@ def is_whole_jpeg(path: Path) -> bool:
 
 
 def open_jpeg(path: Path) -> Image.Image:
-    """The grey levels of a JPEG, decoded. Raises CorpusError for anything else."""
+    """Decode a JPEG to grey levels.
+
+    Parameters
+    ----------
+    path : Path
+
+    Returns
+    -------
+    PIL.Image.Image
+        In mode 'L'.
+
+    Raises
+    ------
+    CorpusError
+        For anything but a whole JPEG.
+    """
     try:
         with Image.open(path, formats=["JPEG"]) as image:
             return image.convert("L")
@@ -156,7 +204,7 @@ def open_jpeg(path: Path) -> Image.Image:
 def _make_images(corpus: Corpus, todo: pd.DataFrame, n_jobs: int) -> dict[str, str]:
     jobs = list(zip(todo["path"], todo["image"], todo["front"], todo["key"]))
     batches = [jobs[start : start + BATCH] for start in range(0, len(jobs), BATCH)]
-    skipped = {}
+    skipped: dict[str, str] = {}
     work = Parallel(n_jobs=min(n_jobs, max(len(batches), 1)), return_as="generator_unordered")(
         delayed(_make_batch)(corpus.view, corpus.folder, corpus.images, batch) for batch in batches
     )
@@ -170,7 +218,7 @@ def _make_images(corpus: Corpus, todo: pd.DataFrame, n_jobs: int) -> dict[str, s
     finally:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # joblib's of the work that is dropped where an image cannot be written
-            work.close()
+            work.close()  # type: ignore[attr-defined]  # joblib declares a list, whatever return_as is
     return skipped
 
 
@@ -191,7 +239,7 @@ def _make_batch(
 
 
 def _write_images(folder: Path, jpegs: dict[str, bytes], keys: dict[str, str]) -> None:
-    """First the journal's lines, then the images; one that comes out as it was is not touched, and keeps its time."""
+    """First the journal's lines, then the images. An image that comes out unchanged is left alone, with its date."""
     lines = [json.dumps([image, keys[image], content_digest(jpeg)]) for image, jpeg in jpegs.items()]
     append(folder / JOURNAL, "\n" + "\n".join(lines) + "\n")  # the first one ends a line torn by a kill
     for image, jpeg in jpegs.items():
@@ -202,7 +250,7 @@ def _write_images(folder: Path, jpegs: dict[str, bytes], keys: dict[str, str]) -
 
 def _read_journal(corpus: Corpus) -> dict[str, dict[str, str]]:
     """Image → digest of each content that it was given → key of what that was made from (last)."""
-    made = {}
+    made: dict[str, dict[str, str]] = {}
     path = corpus.images / JOURNAL
     for line in path.read_bytes().splitlines() if path.exists() else []:
         try:

@@ -3,9 +3,9 @@
 Signal → padded to one second → 16 kHz → power spectra of 64 ms every 32 ms → 112 bands, evenly spaced in log
 frequency from 60 Hz to 7.6 kHz → levels in dB below the loudest → 112 × 30 grey levels. A window of 64 ms holds several
 periods of any voice, so that harmonics are resolved: the distance between the lines is the pitch, and where they are
-strong are the formants. On a logarithmic axis another pitch moves the same pattern up or down. Where a telephone line,
-a voice message or a recording at 8 kHz ends, at 4 kHz or below, the bands above are black; the shipped model has met
-such lines in training (augmentation.py).
+strong are the formants. On a logarithmic axis another pitch moves the same pattern up or down. In band-limited speech
+(a telephone, a voice message, a recording at 8 kHz) the bands above the limit, 4 kHz or less, are black. The shipped
+model is trained on band-limited speech, too (sound/augmentation.py).
 """
 
 import functools
@@ -42,13 +42,25 @@ PARAMETERS = {
 
 @functools.cache
 def band_frequencies() -> np.ndarray:
-    """Centre of each band in Hz, shape (112,), low to high: 7 octaves, about 16 bands in each."""
+    """Return the centre frequency of each band: 7 octaves, about 16 bands in each.
+
+    Returns
+    -------
+    np.ndarray of float64, shape (112,)
+        Hz, low to high.
+    """
     return np.geomspace(*FREQUENCIES, N_BANDS)
 
 
 @functools.cache
 def band_weights() -> np.ndarray:
-    """Triangular bands that reach to their neighbours' centres, each of sum 1, shape (4097, 112)."""
+    """Return the weights of the frequencies in each band: triangles up to the neighbours' centres, each of sum 1.
+
+    Returns
+    -------
+    np.ndarray of float64, shape (4097, 112)
+        Rows: bins of a power spectrum of 8,192 samples at 16 kHz.
+    """
     step = (FREQUENCIES[1] / FREQUENCIES[0]) ** (1 / (N_BANDS - 1))
     edges = FREQUENCIES[0] * step ** np.arange(-1, N_BANDS + 1)
     frequency = np.fft.rfftfreq(N_FFT, 1 / WORKING_RATE)[:, np.newaxis]
@@ -62,8 +74,8 @@ def _short_weights() -> np.ndarray:
     """The bands' weights of the bins of a power spectrum of only twice the window's length, shape (1025, 112).
 
     A power spectrum is the Fourier transform of the windowed frame's autocorrelation, which is zero from the window's
-    length on. So twice that length tells all of it, and what the bands sum of N_FFT's bins is another weighted sum of
-    the fewer ones: the same numbers, but for rounding, for a quarter of the work.
+    length on. So twice that length determines all of it, and what the bands sum of N_FFT's bins is another weighted sum
+    of the fewer ones: the same numbers, but for rounding, for a quarter of the work.
     """
     n_fft = 2 * WINDOW_LENGTH
     of_lags = np.fft.rfft(band_weights(), N_FFT, axis=0).real[:WINDOW_LENGTH]
@@ -74,16 +86,36 @@ def _short_weights() -> np.ndarray:
 
 
 def band_powers(signal: np.ndarray) -> np.ndarray:
-    """Power in each band and frame, shape (112, 30), low bands first. signal: one second at 16 kHz, shape (15999,)."""
+    """Compute the power in each band and frame.
+
+    Parameters
+    ----------
+    signal : np.ndarray, shape (15999,)
+        One second at 16 kHz, on any scale.
+
+    Returns
+    -------
+    np.ndarray of float64, shape (112, 30)
+        Low bands first.
+    """
     frames = np.lib.stride_tricks.sliding_window_view(signal, WINDOW_LENGTH)[::HOP_LENGTH]
     spectra = np.fft.rfft(frames * np.hanning(WINDOW_LENGTH + 1)[:-1], 2 * WINDOW_LENGTH)
     return ((spectra.real**2 + spectra.imag**2) @ _short_weights()).T
 
 
 def to_image(powers: np.ndarray) -> np.ndarray:
-    """Band powers, shape (112, 30), as grey levels, uint8 of the same shape: the lowest band is the bottom row.
+    """Convert band powers to grey levels; the scale of the powers does not matter.
 
-    White is the loudest, black 70 dB below it and everything in a silent signal; the scale does not matter.
+    Parameters
+    ----------
+    powers : np.ndarray, shape (112, 30)
+        Or any other number of bands and frames; low bands first.
+
+    Returns
+    -------
+    np.ndarray of uint8, the same shape
+        The lowest band is the bottom row. White is the loudest; black is 70 dB below it, and everything in a silent
+        signal.
     """
     loudest = powers.max()
     if loudest == 0:
@@ -93,6 +125,30 @@ def to_image(powers: np.ndarray) -> np.ndarray:
 
 
 def harmonic_image(signal: np.ndarray, *, front: int) -> np.ndarray:
-    """From a recording at 48 kHz, shape (samples,), with `front` zeros before it, to its image, uint8 (112, 30)."""
+    """Convert a recording to its image in view `harmonic`.
+
+    Parameters
+    ----------
+    signal : np.ndarray, shape (samples,)
+        At 48 kHz, on any scale.
+    front : int
+        Zeros before it, in samples.
+
+    Returns
+    -------
+    np.ndarray of uint8, shape (112, 30)
+
+    Examples
+    --------
+    A tone of 440 Hz is a line at the height of its band:
+
+    >>> tone = np.sin(2 * np.pi * 440 * np.arange(48_000) / 48_000)
+    >>> image = harmonic_image(tone, front=0)
+    >>> image.shape, image.dtype
+    ((112, 30), dtype('uint8'))
+    >>> loudest = 111 - image[:, 15].argmax()  # row 0 is the highest band
+    >>> round(float(band_frequencies()[loudest]))
+    446
+    """
     padded = soxr.resample(pad(signal, front), SAMPLE_RATE, WORKING_RATE, quality="HQ")
     return to_image(band_powers(padded[:WORKING_SAMPLES]))

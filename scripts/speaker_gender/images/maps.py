@@ -1,4 +1,4 @@
-"""Maps: which image was made from which recording, in the study's order."""
+"""Maps of images to the recordings that they were made from, in the study's order."""
 
 import json
 
@@ -14,9 +14,25 @@ ORDER_SEED = 25  # the study's: shuffles the male recordings, then the female on
 
 
 def map_images(recordings: pd.DataFrame) -> dict[str, dict[str, str]]:
-    """Gender → {image's name: recording's path}, in the study's order: 'male_0.jpg' is the first of the males.
+    """Name an image for each recording, in the study's order: 'male_0.jpg' is the first of the males.
 
-    recordings: columns path and gender. Each gender's sorted paths are shuffled with numpy's legacy generator.
+    Each gender's sorted paths are shuffled with numpy's legacy generator, seed 25, first the male ones.
+
+    Parameters
+    ----------
+    recordings : pd.DataFrame
+        With columns path and gender.
+
+    Returns
+    -------
+    dict
+        Gender → {image's name: recording's path}.
+
+    Examples
+    --------
+    >>> recordings = pd.DataFrame({"path": ["01/0_01_0.wav", "12/0_12_0.wav"], "gender": ["male", "female"]})
+    >>> map_images(recordings)
+    {'male': {'male_0.jpg': '01/0_01_0.wav'}, 'female': {'female_0.jpg': '12/0_12_0.wav'}}
     """
     generator = np.random.RandomState(ORDER_SEED)
     maps = {}
@@ -28,12 +44,13 @@ def map_images(recordings: pd.DataFrame) -> dict[str, dict[str, str]]:
 
 
 def write_maps(corpus: Corpus, maps: dict[str, dict[str, str]]) -> None:
+    """Write a corpus's maps as JSON files, maps/<corpus>/<gender>.json."""
     for gender, images in maps.items():
         write_json(corpus.maps / f"{gender}.json", images)
 
 
-def maps_if_there(corpus: Corpus) -> pd.DataFrame | None:
-    """The table of `load_maps`, or None where notebook 02 has not written the maps yet."""
+def load_maps_if_written(corpus: Corpus) -> pd.DataFrame | None:
+    """Load the table of `load_maps`, or return None where notebook 02 has not written the maps yet."""
     try:
         return load_maps(corpus)
     except CorpusError:
@@ -41,9 +58,21 @@ def maps_if_there(corpus: Corpus) -> pd.DataFrame | None:
 
 
 def load_maps(corpus: Corpus) -> pd.DataFrame:
-    """Table of a corpus's images, from its maps: image, gender, path, speaker, digit, repetition.
+    """Load the table of a corpus's images from its maps; it needs neither WAVs nor metadata.
 
-    Needs neither WAVs nor metadata. Raises CorpusError where a map is missing or is not {image: recording}.
+    Parameters
+    ----------
+    corpus : Corpus
+
+    Returns
+    -------
+    pd.DataFrame
+        Columns: path, speaker, digit, repetition, image, gender. The female images come first.
+
+    Raises
+    ------
+    CorpusError
+        Where a map is missing or is not {image: recording}.
     """
     tables = []
     for gender in GENDERS:

@@ -4,7 +4,7 @@ int16 signal → padded to 47,998 samples → pre-emphasis → 12 lifted MFCCs �
 Source: github.com/zhihanyang2022/gender-audio-classification; the constants below are the study's.
 
 `mfcc` and `to_image` are librosa.feature.mfcc and skimage.transform.resize, written as the few products of matrices
-that these come down to here (tests/test_mfc.py compares them): 30,000 recordings take minutes instead of an hour.
+that these amount to here (tests/images/test_mfc.py compares them): 30,000 recordings take minutes instead of an hour.
 """
 
 import functools
@@ -43,10 +43,26 @@ PARAMETERS = {
 
 
 def draw_front_padding(lengths: list[int], *, seed: int) -> list[int]:
-    """How many zeros go in front of each recording so that all have 47,998 samples.
+    """Draw how many zeros go in front of each recording so that all have 47,998 samples.
 
-    lengths: samples of each recording, in the order of its gender's map. The study draws with numpy's legacy
-    generator, seed 1 for the male list and 2 for the female one, and draws nothing where nothing is missing.
+    The study draws with numpy's legacy generator, and draws nothing where nothing is missing.
+
+    Parameters
+    ----------
+    lengths : list of int
+        Samples of each recording at 48 kHz, in the order of its gender's map.
+    seed : int
+        The study's: 1 for the male list, 2 for the female one.
+
+    Returns
+    -------
+    list of int
+        Samples.
+
+    Examples
+    --------
+    >>> draw_front_padding([30_000, 47_998, 20_000], seed=1)
+    [235, 0, 12172]
     """
     generator = np.random.RandomState(seed)
     missing = [RECORDING_SAMPLES - length for length in lengths]
@@ -54,9 +70,19 @@ def draw_front_padding(lengths: list[int], *, seed: int) -> list[int]:
 
 
 def pad(signal: np.ndarray, front: int) -> np.ndarray:
-    """The signal, shape (samples,), with `front` zeros before it and zeros after it, shape (47998,).
+    """Pad a signal with zeros to 47,998 samples.
 
     A longer signal (none in AudioMNIST) is cut to the 47,998 samples that hold the most energy.
+
+    Parameters
+    ----------
+    signal : np.ndarray, shape (samples,)
+    front : int
+        Zeros before the signal; the rest goes behind it.
+
+    Returns
+    -------
+    np.ndarray, shape (47998,)
     """
     excess = len(signal) - RECORDING_SAMPLES
     if excess > 0:
@@ -69,23 +95,56 @@ def pad(signal: np.ndarray, front: int) -> np.ndarray:
 
 
 def pre_emphasise(signal: np.ndarray) -> np.ndarray:
-    """y[n] = x[n] - 0.97 x[n-1], the first sample kept: lifts the high frequencies that speech has little of."""
+    """Lift the high frequencies, of which speech has little: y[n] = x[n] - 0.97 x[n-1], the first sample kept.
+
+    Parameters
+    ----------
+    signal : np.ndarray, shape (samples,)
+
+    Returns
+    -------
+    np.ndarray of float64, shape (samples,)
+
+    Examples
+    --------
+    >>> pre_emphasise(np.array([100.0, 100.0, 0.0]))
+    array([100.,   3., -97.])
+    """
     emphasised = np.array(signal, np.float64)
     emphasised[1:] -= PRE_EMPHASIS * signal[:-1]
     return emphasised
 
 
 def mfcc(signal: np.ndarray) -> np.ndarray:
-    """Lifted MFCCs of a padded signal: 12 coefficients of the log power in 40 mel bands, shape (12, 98).
+    """Compute the lifted MFCCs of a padded signal: 12 coefficients of the log power in 40 mel bands.
 
-    signal: int16 values as float64 after pre-emphasis, shape (47998,). Frames of 25 ms every 10 ms, none centred; as
-    in librosa, powers are at least 1e-10 and at most 80 dB below the loudest.
+    Frames of 25 ms every 10 ms, none centred. As in librosa, powers are at least 1e-10 and at most 80 dB below the
+    loudest.
+
+    Parameters
+    ----------
+    signal : np.ndarray of float64, shape (47998,)
+        int16 values after pre-emphasis.
+
+    Returns
+    -------
+    np.ndarray of float64, shape (12, 98)
+
+    References
+    ----------
+    McFee et al., librosa: Audio and Music Signal Analysis in Python, SciPy 2015.
+
+    Examples
+    --------
+    >>> tone = 1_000 * np.sin(2 * np.pi * 200 * np.arange(RECORDING_SAMPLES) / SAMPLE_RATE)
+    >>> mfcc(pre_emphasise(tone)).shape
+    (12, 98)
     """
     frames = np.lib.stride_tricks.sliding_window_view(signal, N_FFT)[::HOP_LENGTH]
-    heard = frames.any(axis=1)  # a third of AudioMNIST's frames are padding, whose power is known
-    spectra = np.fft.rfft(frames[heard] * _window())
+    sounding = frames.any(axis=1)  # a third of AudioMNIST's frames are padding, whose power is known
+    spectra = np.fft.rfft(frames[sounding] * _window())
     powers = np.zeros((len(frames), N_MELS))
-    powers[heard] = (spectra.real**2 + spectra.imag**2) @ _mel_bands()
+    powers[sounding] = (spectra.real**2 + spectra.imag**2) @ _mel_bands()
     level = 10 * np.log10(np.maximum(powers, 1e-10))
     return lifted_dct() @ np.maximum(level, level.max() - 80).T
 
@@ -103,15 +162,28 @@ def _mel_bands() -> np.ndarray:
 
 @functools.cache
 def lifted_dct() -> np.ndarray:
-    """The first 12 rows of the orthonormal DCT-II of 40 bands, each times its lifter's weight, shape (12, 40)."""
+    """Return the first 12 rows of the orthonormal DCT-II of 40 bands, each times its lifter's weight.
+
+    Returns
+    -------
+    np.ndarray of float64, shape (12, 40)
+    """
     lifter = 1 + LIFTER / 2 * np.sin(np.pi * np.arange(1, N_MFCC + 1) / LIFTER)
     return scipy.fft.dct(np.eye(N_MELS), axis=0, norm="ortho")[:N_MFCC] * lifter[:, np.newaxis]
 
 
 def to_image(coefficients: np.ndarray) -> np.ndarray:
-    """MFCCs, shape (12, 98), as the study's image, uint8 of shape (224, 224, 3), all channels equal.
+    """Convert MFCCs to the study's image.
 
-    Values are grey levels as they are: below 0 is black, above 255 white. Row 0 is coefficient 0, at the top.
+    Parameters
+    ----------
+    coefficients : np.ndarray, shape (12, 98)
+        Taken as grey levels as they are: below 0 is black, above 255 white.
+
+    Returns
+    -------
+    np.ndarray of uint8, shape (224, 224, 3)
+        All channels are equal. Coefficient 0 is at the top.
     """
     enlarged = _enlargement(N_MFCC) @ (coefficients @ _enlargement(N_FRAMES).T)
     grey = (np.clip(enlarged, 0, 255) + 0.5).astype(np.uint8)
@@ -125,5 +197,23 @@ def _enlargement(length: int) -> np.ndarray:
 
 
 def mfc_image(signal: np.ndarray, *, front: int) -> np.ndarray:
-    """From a recording on the int16 scale, shape (samples,), to its image, uint8 of shape (224, 224, 3)."""
+    """Convert a recording to its image in view `mfc`.
+
+    Parameters
+    ----------
+    signal : np.ndarray, shape (samples,)
+        At 48 kHz, on the int16 scale: the image depends on it.
+    front : int
+        Zeros before it, in samples.
+
+    Returns
+    -------
+    np.ndarray of uint8, shape (224, 224, 3)
+
+    Examples
+    --------
+    >>> image = mfc_image(np.zeros(30_000), front=5_000)
+    >>> image.shape, image.dtype, int(image.max())
+    ((224, 224, 3), dtype('uint8'), 0)
+    """
     return to_image(mfcc(pre_emphasise(pad(signal, front))))

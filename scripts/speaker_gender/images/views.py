@@ -12,10 +12,18 @@ from speaker_gender.images import harmonic, mfc
 
 @dataclass(frozen=True)
 class View:
-    """How a recording becomes an image, and at what size a network is shown it.
+    """How a recording becomes an image, and the size at which a network takes it.
 
-    image: (signal on the int16 scale at 48 kHz, shape (samples,); front=zeros before it) → uint8 (height, width[, 3]).
-    parameters: everything that the image depends on, for cache keys. fold_size: rows and columns in unseen_speakers.
+    Attributes
+    ----------
+    image : callable
+        (signal on the int16 scale at 48 kHz, shape (samples,); front=zeros before it) → uint8 (height, width[, 3]).
+    parameters : dict
+        Everything that the image depends on, for cache keys.
+    jpeg_quality : int
+        Pillow's, 1…95.
+    fold_size : tuple of int
+        Rows and columns of the images that the networks of learning.folds are trained on.
     """
 
     image: Callable[..., np.ndarray]
@@ -34,13 +42,35 @@ VIEWS = {
 
 
 def encode_jpeg(image: np.ndarray, *, quality: int) -> bytes:
-    """The image, uint8 of shape (height, width) or (height, width, 3), as the bytes of a JPEG by Pillow."""
+    """Encode an image as a JPEG with Pillow.
+
+    Parameters
+    ----------
+    image : np.ndarray of uint8, shape (height, width) or (height, width, 3)
+    quality : int
+        1…95.
+
+    Returns
+    -------
+    bytes
+    """
     buffer = io.BytesIO()
     Image.fromarray(image).save(buffer, format="JPEG", quality=quality)
     return buffer.getvalue()
 
 
 def shrink(image: Image.Image, size: tuple[int, int]) -> np.ndarray:
-    """A grey image as uint8 of shape size = (height, width): triangle-filtered, so that no pixel is left out."""
+    """Resize a grey image, triangle-filtered, so that no pixel is left out.
+
+    Parameters
+    ----------
+    image : PIL.Image.Image
+    size : tuple of int
+        Height and width in pixels.
+
+    Returns
+    -------
+    np.ndarray of uint8, shape (height, width)
+    """
     height, width = size
     return np.asarray(image.resize((width, height), Image.Resampling.BILINEAR))

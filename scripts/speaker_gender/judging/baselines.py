@@ -1,6 +1,6 @@
-"""What any speech person asks first: does a simple feature with a simple classifier do as well?
+"""Baselines: does a simple feature with a simple classifier do as well?
 
-All of them are fitted on a fold's training part and asked about its test part, like the networks.
+All of them are fitted on a fold's training part and evaluated on its test part, like the networks.
 """
 
 import numpy as np
@@ -23,9 +23,18 @@ SVM_IMAGES = 3_000  # its time grows with their square: at most so many training
 
 
 def mfcc_statistics(images: np.ndarray) -> np.ndarray:
-    """Mean and standard deviation over time of each coefficient in MFC images, shape (images, 24).
+    """Compute mean and standard deviation over time of each coefficient in MFC images.
 
-    images: uint8 (images, 12, 98). The frames of the padding, in which every coefficient is black, are left out.
+    The frames of the padding, in which every coefficient is black, are left out.
+
+    Parameters
+    ----------
+    images : np.ndarray of uint8, shape (images, 12, 98)
+
+    Returns
+    -------
+    np.ndarray of float32, shape (images, 24)
+        12 means, then 12 standard deviations, in grey levels.
     """
     levels = images.astype(np.float32)
     sounding = (levels.max(axis=1, keepdims=True) > 0).astype(np.float32)
@@ -36,10 +45,24 @@ def mfcc_statistics(images: np.ndarray) -> np.ndarray:
 
 
 def baseline_predictions(corpus: Corpus, table: pd.DataFrame, folds: list[pd.Series]) -> dict[str, pd.DataFrame]:
-    """For each baseline the test images of all folds: image, gender, speaker, digit, fold, p_female.
+    """Fit each baseline fold by fold and predict for the folds' test images.
 
-    corpus: seen as 'mfc'; table: its images. Median F0 is left out where most WAVs are missing; where F0 was not found,
-    the training part's median stands for it.
+    The median F0 is left out where most WAVs are missing. Where F0 was not found, the training part's median replaces
+    it.
+
+    Parameters
+    ----------
+    corpus : Corpus
+        In view 'mfc'.
+    table : pd.DataFrame
+        Its images, see dataset.available_images.
+    folds : list of pd.Series
+        See splits.
+
+    Returns
+    -------
+    dict
+        Name of the baseline → pd.DataFrame with columns image, gender, speaker, digit, fold, p_female.
     """
     images = load_images(corpus, table, size=(N_MFCC, N_FRAMES))
     statistics, female = mfcc_statistics(images), (table["gender"] == "female").to_numpy()
@@ -48,12 +71,12 @@ def baseline_predictions(corpus: Corpus, table: pd.DataFrame, folds: list[pd.Ser
         "logistic regression on MFCC statistics": (_scaled(LogisticRegression(class_weight="balanced")), statistics),
         "SVM on MFCC statistics": (_scaled(SVC(class_weight="balanced")), statistics),
     }
-    here = [(corpus.folder / path).exists() for path in table["path"]]
-    if np.mean(here) > 0.5:
+    available = [(corpus.folder / path).exists() for path in table["path"]]
+    if np.mean(available) > 0.5:
         pitch = median_pitch(corpus, table["path"])
         threshold = _scaled(LogisticRegression(class_weight="balanced", C=np.inf))
         classifiers["median F0 (pyin), threshold"] = (threshold, np.log2(pitch.to_numpy())[:, np.newaxis])
-    found = {name: [] for name in classifiers}
+    found: dict[str, list[pd.DataFrame]] = {name: [] for name in classifiers}
     for number, fold in enumerate(folds, start=1):
         train, test = np.flatnonzero(fold == "train"), np.flatnonzero(fold == "test")
         for name, (classifier, features) in classifiers.items():
@@ -68,11 +91,22 @@ def baseline_predictions(corpus: Corpus, table: pd.DataFrame, folds: list[pd.Ser
 
 
 def pitch_in_images(corpus: Corpus, table: pd.DataFrame) -> dict[str, float]:
-    """How much of the pitch can still be told from MFC images: the share of the variance of log F0 (R²).
+    """Measure how much of the pitch is left in MFC images: the share of the variance of log F0 that they explain (R²).
 
-    Ridge regression on the statistics of a recording's coefficients, asked about speakers that it was not fitted on;
-    over all recordings whose F0 is known, and within each gender. 0 is no better than the mean, and below it is worse;
-    nan where there are not two speakers.
+    Ridge regression on the statistics of a recording's coefficients, evaluated on speakers that it was not fitted on.
+
+    Parameters
+    ----------
+    corpus : Corpus
+        In view 'mfc'.
+    table : pd.DataFrame
+        Its images, see dataset.available_images.
+
+    Returns
+    -------
+    dict
+        R² over 'all' recordings whose F0 is known, and within 'female' and 'male'. 0 is no better than the mean, below
+        0 is worse. nan where there are not two speakers.
     """
     pitch = np.log2(median_pitch(corpus, table["path"]).to_numpy())
     known = ~np.isnan(pitch)

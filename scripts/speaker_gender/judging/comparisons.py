@@ -1,4 +1,4 @@
-"""Predictions described and compared: several networks' together, two methods on the same speakers."""
+"""Predictions described and compared: an ensemble's, and those of two methods on the same speakers."""
 
 import numpy as np
 import pandas as pd
@@ -10,7 +10,18 @@ from speaker_gender.learning.calibration import log_odds, probability
 
 
 def describe(predictions: pd.DataFrame) -> dict:
-    """speakers and images of some predictions, their scores, and 95 % intervals over speakers."""
+    """Describe predictions: their counts, their scores, and 95 % intervals over speakers.
+
+    Parameters
+    ----------
+    predictions : pd.DataFrame
+        Columns speaker, gender, p_female.
+
+    Returns
+    -------
+    dict
+        speakers, images, scores (see evaluation.scores), intervals (see evaluation.bootstrap_over_speakers).
+    """
     return {
         "speakers": int(predictions["speaker"].nunique()),
         "images": len(predictions),
@@ -19,29 +30,63 @@ def describe(predictions: pd.DataFrame) -> dict:
     }
 
 
-def pooled(answers: list[pd.DataFrame]) -> pd.DataFrame:
-    """Several networks' predictions for the same images as those of one: p_female from the mean of their log-odds."""
-    odds = np.mean([log_odds(predictions["p_female"].to_numpy()) for predictions in answers], axis=0)
-    return answers[0].assign(p_female=probability(odds))
+def pooled(predictions: list[pd.DataFrame]) -> pd.DataFrame:
+    """Pool several networks' predictions for the same images: p_female from the mean of their log-odds.
+
+    Parameters
+    ----------
+    predictions : list of pd.DataFrame
+        One table a network, with the same rows.
+
+    Returns
+    -------
+    pd.DataFrame
+        The first table with the pooled p_female.
+    """
+    odds = np.mean([log_odds(table["p_female"].to_numpy()) for table in predictions], axis=0)
+    return predictions[0].assign(p_female=probability(odds))
 
 
 def fold_accuracies(predictions: pd.DataFrame) -> pd.Series:
-    """Share of images told rightly in each fold."""
-    right = predicted_gender(predictions) == predictions["gender"]
-    return right.groupby(predictions["fold"]).mean()
+    """Compute the share of correctly classified images in each fold.
+
+    Parameters
+    ----------
+    predictions : pd.DataFrame
+        Columns fold, gender, p_female.
+
+    Returns
+    -------
+    pd.Series of float
+        Index: fold.
+    """
+    correct = predicted_gender(predictions) == predictions["gender"]
+    return correct.groupby(predictions["fold"]).mean()
 
 
 def paired_difference(first: pd.DataFrame, second: pd.DataFrame, *, seed: int = SEED) -> dict:
-    """How much higher the balanced accuracy of the first predictions is than that of the second, in shares.
+    """Compare the balanced accuracy of two tables of predictions, paired by speaker.
 
-    Paired by speaker: both hold images of the same speakers, and the bootstrap draws speakers, within each gender,
-    once for both. Returns first, second, difference, its 95 % interval and the number of speakers.
+    Both hold images of the same speakers. The bootstrap draws speakers, within each gender, once for both.
+
+    Parameters
+    ----------
+    first, second : pd.DataFrame
+        Columns speaker, gender, p_female.
+    seed : int
+        Of the bootstrap.
+
+    Returns
+    -------
+    dict
+        Balanced accuracy `first` and `second` (means over speakers), their `difference`, its 95 % `interval`, all in
+        shares of 1, and the number of `speakers`.
     """
-    rights = [
+    accuracies = [
         (predicted_gender(table) == table["gender"]).groupby([table["gender"], table["speaker"]]).mean()
         for table in (first, second)
     ]
-    both = pd.concat(rights, axis=1, keys=["first", "second"]).dropna()
+    both = pd.concat(accuracies, axis=1, keys=["first", "second"]).dropna()
     generator = np.random.default_rng(seed)
     drawn = []
     for _, group in both.groupby(level="gender"):
@@ -57,26 +102,58 @@ def paired_difference(first: pd.DataFrame, second: pd.DataFrame, *, seed: int = 
     }
 
 
-def cost_of_leakage(heard: pd.DataFrame, unheard: pd.DataFrame) -> dict:
-    """How much balanced accuracy falls from speakers that were heard in training to speakers that were not.
+def cost_of_leakage(seen: pd.DataFrame, unseen: pd.DataFrame) -> dict:
+    """Measure how much balanced accuracy falls from speakers in the training set to unseen ones.
 
-    Returns heard, unheard, difference, interval and speakers as `paired_difference` does.
+    Parameters
+    ----------
+    seen, unseen : pd.DataFrame
+        Predictions for the same speakers, by networks that were and were not trained on them.
+
+    Returns
+    -------
+    dict
+        `heard` (balanced accuracy on seen speakers) and `unheard` (on unseen ones); difference, interval and speakers
+        as in `paired_difference`.
     """
-    found = paired_difference(heard, unheard)
-    return {"heard": found.pop("first"), "unheard": found.pop("second")} | found
+    found = paired_difference(seen, unseen)
+    return {"heard": found.pop("first"), "unheard": found.pop("second")} | found  # keys of committed results
 
 
 def by_speaker(predictions: pd.DataFrame) -> pd.DataFrame:
-    """One row a speaker: gender, and p_female from the mean log-odds of the speaker's recordings."""
+    """Pool predictions by speaker: p_female from the mean log-odds of the speaker's recordings.
+
+    Parameters
+    ----------
+    predictions : pd.DataFrame
+        Columns speaker, gender, p_female.
+
+    Returns
+    -------
+    pd.DataFrame
+        One row a speaker; columns speaker, gender, odds (the mean log-odds), p_female.
+    """
     odds = predictions.assign(odds=log_odds(predictions["p_female"].to_numpy()))
     found = odds.groupby(["speaker", "gender"], as_index=False)["odds"].mean()
     return found.assign(p_female=probability(found["odds"]))
 
 
 def auc_of_doubtful(predictions: pd.DataFrame, doubtful: list[str]) -> float:
-    """ROC AUC that would be left if the doubtful speakers alone were taken for women, ranked as they are.
+    """Compute the ROC AUC that would be left if only the doubtful speakers were ranked among the women.
 
-    All other men are put below everybody, so what is missing to 1 is owed to the doubtful labels.
+    All other men are ranked below everyone, so what is missing to 1 is due to the doubtful labels.
+
+    Parameters
+    ----------
+    predictions : pd.DataFrame
+        Columns speaker, gender, p_female (nan without a prediction).
+    doubtful : list of str
+        Speakers labelled male whose label is doubted.
+
+    Returns
+    -------
+    float
+        nan where there is one gender only.
     """
     answered = predictions.dropna(subset="p_female")
     female = answered["gender"] == "female"

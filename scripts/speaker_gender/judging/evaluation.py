@@ -1,6 +1,6 @@
-"""How good a classifier is: scores with intervals over speakers, calibration, and where it goes wrong.
+"""How good a classifier is: scores with intervals over speakers, calibration, and where its errors are.
 
-Predictions are a table with one row an image: gender (what is true), p_female (what the model says), speaker, digit.
+Predictions are a table with one row an image: gender (the label), p_female (the model's probability), speaker, digit.
 Female is the positive class, as in the study.
 """
 
@@ -17,19 +17,60 @@ N_CALIBRATION_BINS = 10
 
 
 def confusion(predictions: pd.DataFrame) -> pd.DataFrame:
-    """Counts of images: rows the true gender, columns the predicted one."""
+    """Count images by true and predicted gender.
+
+    Parameters
+    ----------
+    predictions : pd.DataFrame
+        Columns gender, p_female.
+
+    Returns
+    -------
+    pd.DataFrame of int
+        Rows: the true gender. Columns: the predicted one.
+
+    Examples
+    --------
+    >>> predictions = pd.DataFrame({"gender": ["female", "female", "male"], "p_female": [0.9, 0.2, 0.1]})
+    >>> confusion(predictions).loc["female"].to_dict()
+    {'female': 1, 'male': 1}
+    """
     counts = confusion_matrix(predictions["gender"], predicted_gender(predictions), labels=list(GENDERS))
     return pd.DataFrame(counts, index=pd.Index(GENDERS, name="true"), columns=pd.Index(GENDERS, name="predicted"))
 
 
 def predicted_gender(predictions: pd.DataFrame) -> np.ndarray:
+    """Predict 'female' where p_female is at least 0.5, else 'male'; an array of str, one a row."""
     return np.where(predictions["p_female"] >= 0.5, "female", "male")
 
 
 def scores(predictions: pd.DataFrame, weights: np.ndarray | None = None) -> dict[str, float]:
-    """error_rate, balanced_accuracy, precision, recall, f1 and auc of female, and ece; nan where undefined.
+    """Score predictions; female is the positive class.
 
-    weights: how often each row counts, once by default.
+    Parameters
+    ----------
+    predictions : pd.DataFrame
+        Columns gender, p_female.
+    weights : np.ndarray, shape (rows,), optional
+        How often each row counts; once by default.
+
+    Returns
+    -------
+    dict of str to float
+        error_rate, balanced_accuracy, precision, recall, f1, auc (ROC), and ece: the expected calibration error, that
+        is the mean distance of confidence and accuracy over ten bins of confidence, weighted by their images. nan where
+        undefined.
+
+    References
+    ----------
+    Guo et al., On Calibration of Modern Neural Networks, ICML 2017 (ece).
+
+    Examples
+    --------
+    >>> predictions = pd.DataFrame({"gender": ["female", "female", "male"], "p_female": [0.9, 0.2, 0.1]})
+    >>> found = scores(predictions)
+    >>> found["balanced_accuracy"], found["auc"]
+    (0.75, 1.0)
     """
     return _scorer(predictions)(np.ones(len(predictions)) if weights is None else weights)
 
@@ -40,8 +81,8 @@ def _scorer(predictions: pd.DataFrame) -> Callable[[np.ndarray], dict[str, float
     scikit-learn's functions check their arguments and sort the rows each time, which takes fifty times as long.
     """
     true = (predictions["gender"] == "female").to_numpy()
-    said = predicted_gender(predictions) == "female"
-    case = 2 * true + said  # 0 true negatives, 1 false positives, 2 false negatives, 3 true positives
+    predicted = predicted_gender(predictions) == "female"
+    case = 2 * true + predicted  # 0 true negatives, 1 false positives, 2 false negatives, 3 true positives
     _, rank = np.unique(predictions["p_female"].to_numpy(), return_inverse=True)
     of_bins = _calibration(predictions)
 
@@ -69,10 +110,24 @@ def _scorer(predictions: pd.DataFrame) -> Callable[[np.ndarray], dict[str, float
 def bootstrap_over_speakers(
     predictions: pd.DataFrame, *, n_resamples: int = N_BOOTSTRAP, seed: int = SEED
 ) -> dict[str, tuple[float, float]]:
-    """95 % percentile interval of each score, from resampling speakers (not images) within each gender.
+    """Compute the 95 % percentile interval of each score by resampling speakers (not images) within each gender.
 
-    Recordings of one person resemble one another; an interval that treats them as independent would be too narrow.
-    Source: Efron and Tibshirani, An Introduction to the Bootstrap, 1993, ch. 13 (percentile interval).
+    Recordings of one speaker resemble one another. An interval that treats them as independent would be too narrow.
+
+    Parameters
+    ----------
+    predictions : pd.DataFrame
+        Columns speaker, gender, p_female.
+    n_resamples, seed : int
+
+    Returns
+    -------
+    dict of str to tuple of float
+        Score → (low, high).
+
+    References
+    ----------
+    Efron and Tibshirani, An Introduction to the Bootstrap, 1993, ch. 13 (percentile interval).
     """
     generator = np.random.default_rng(seed)
     speakers, speaker_of_row = np.unique(predictions["speaker"], return_inverse=True)
@@ -84,30 +139,42 @@ def bootstrap_over_speakers(
         times_drawn = np.bincount(chosen, minlength=len(speakers))
         resampled.append(scored(times_drawn[speaker_of_row]))
     quantiles = pd.DataFrame(resampled).quantile([0.025, 0.975])
-    return {name: (float(low), float(high)) for name, (low, high) in quantiles.items()}
+    return {str(name): (float(low), float(high)) for name, (low, high) in quantiles.items()}
 
 
 def interval_of_mean(
     values: np.ndarray, *, n_resamples: int = N_BOOTSTRAP, seed: int = SEED
 ) -> tuple[np.ndarray, np.ndarray]:
-    """95 % bootstrap interval (low, high) of the mean over speakers. values: one row a speaker, shape (speakers, …)."""
+    """Compute the 95 % bootstrap interval of a mean over speakers.
+
+    Parameters
+    ----------
+    values : np.ndarray, shape (speakers, …)
+    n_resamples, seed : int
+
+    Returns
+    -------
+    low, high : np.ndarray, shape (…)
+    """
     drawn = np.random.default_rng(seed).integers(0, len(values), (n_resamples, len(values)))
     low, high = np.quantile(np.asarray(values)[drawn].mean(axis=1), [0.025, 0.975], axis=0)
     return low, high
 
 
-def expected_calibration_error(predictions: pd.DataFrame, weights: np.ndarray | None = None) -> float:
-    """Mean distance of confidence and accuracy over ten bins of confidence, weighted by their images.
-
-    Source: Guo et al., On Calibration of Modern Neural Networks, ICML 2017.
-    """
-    return scores(predictions, weights)["ece"]
-
-
 def reliability(predictions: pd.DataFrame, weights: np.ndarray | None = None) -> pd.DataFrame:
-    """The reliability curve: confidence, accuracy and number of images in each bin of confidence from 0.5 to 1.
+    """Compute the reliability curve over ten bins of confidence from 0.5 to 1.
 
-    weights: how often each row counts, once by default. Bins without images are left out.
+    Parameters
+    ----------
+    predictions : pd.DataFrame
+        Columns gender, p_female.
+    weights : np.ndarray, shape (rows,), optional
+        How often each row counts; once by default.
+
+    Returns
+    -------
+    pd.DataFrame
+        One row a bin that has images; columns confidence, accuracy, images.
     """
     weights = np.ones(len(predictions)) if weights is None else weights
     images, confidence, accuracy = _calibration(predictions)(weights)
@@ -133,14 +200,40 @@ def _calibration(predictions: pd.DataFrame) -> Callable[[np.ndarray], tuple[np.n
 
 
 def errors_by(predictions: pd.DataFrame, column: str) -> pd.DataFrame:
-    """Errors, images and error rate for each value of a column such as speaker or digit, worst first."""
+    """Count errors and images for each value of a column, worst first.
+
+    Parameters
+    ----------
+    predictions : pd.DataFrame
+        Columns gender, p_female and the one in question.
+    column : str
+        Such as speaker or digit.
+
+    Returns
+    -------
+    pd.DataFrame
+        Index: the value. Columns: errors, images, error_rate.
+    """
     wrong = predicted_gender(predictions) != predictions["gender"]
     table = predictions.assign(wrong=wrong).groupby(column)["wrong"].agg(errors="sum", images="size")
     return table.assign(error_rate=table["errors"] / table["images"]).sort_values("error_rate", ascending=False)
 
 
 def most_confident_mistakes(predictions: pd.DataFrame, count: int) -> pd.DataFrame:
-    """The wrongly classified rows of which the model was surest, with its confidence."""
+    """Select the misclassified rows on which the model was most confident.
+
+    Parameters
+    ----------
+    predictions : pd.DataFrame
+        Columns gender, p_female.
+    count : int
+        Rows at most.
+
+    Returns
+    -------
+    pd.DataFrame
+        Those rows with a column confidence (0.5…1), the most confident first.
+    """
     wrong = predictions[predicted_gender(predictions) != predictions["gender"]]
     confidence = np.maximum(wrong["p_female"], 1 - wrong["p_female"])
     return wrong.assign(confidence=confidence).nlargest(count, "confidence")

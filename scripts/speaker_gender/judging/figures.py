@@ -22,7 +22,7 @@ EXTENTS = {"mfc": MFC_EXTENT, "harmonic": HARMONIC_EXTENT}
 
 
 def use_style() -> None:
-    """matplotlib's settings for all notebooks: readable at half a page's width, no frame that says nothing."""
+    """Set matplotlib's style for all notebooks: readable at half a page's width, no frame without meaning."""
     plt.rcParams.update(
         {
             "figure.dpi": 90,
@@ -39,7 +39,20 @@ def use_style() -> None:
 
 
 def save_figure(figure: Figure, name: str, corpus: Corpus) -> Path:
-    """Keeps the figure as results/<corpus>/pngs/<name>.png, or, as README shows AudioMNIST's, as pngs/<name>.png."""
+    """Save a figure for a corpus.
+
+    Parameters
+    ----------
+    figure : matplotlib.figure.Figure
+    name : str
+        Of the file, without .png.
+    corpus : Corpus
+
+    Returns
+    -------
+    Path
+        results/<corpus>/pngs/<name>.png; for AudioMNIST, whose figures README shows, pngs/<name>.png.
+    """
     folder = config.PNGS if corpus.is_audiomnist else corpus.results / "pngs"
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{name}.png"
@@ -48,32 +61,57 @@ def save_figure(figure: Figure, name: str, corpus: Corpus) -> Path:
 
 
 def label_harmonic_axes(axis: Axes) -> None:
-    """Axes of an image that was drawn with extent=HARMONIC_EXTENT: milliseconds and Hz."""
+    """Label the axes of an image that was drawn with extent=HARMONIC_EXTENT: milliseconds and Hz."""
     ticks = np.array([62.5, 125, 250, 500, 1_000, 2_000, 4_000])
     axis.set(xlabel="ms", ylabel="Hz", yticks=np.log2(ticks), yticklabels=[f"{tick:g}" for tick in ticks])
     axis.tick_params(axis="y", labelsize=7, length=0)
 
 
 def label_mfc_axes(axis: Axes) -> None:
-    """Axes of an image that was drawn with extent=MFC_EXTENT: milliseconds and the index of the coefficient."""
+    """Label the axes of an image that was drawn with extent=MFC_EXTENT: milliseconds and the coefficient's index."""
     axis.set(xlabel="ms", ylabel="MFCC", yticks=np.arange(N_MFCC) + 0.5, yticklabels=range(N_MFCC))
     axis.tick_params(axis="y", labelsize=7, length=0)
 
 
 def draw_image(axis: Axes, image: np.ndarray, *, view: str = "mfc") -> None:
-    """A grey image of a view, uint8 (height, width), with its axes."""
+    """Draw a grey image of a view with its axes.
+
+    Parameters
+    ----------
+    axis : matplotlib.axes.Axes
+    image : np.ndarray of uint8, shape (height, width)
+    view : str
+        'mfc' or 'harmonic'.
+    """
     axis.imshow(image, cmap="gray", extent=EXTENTS[view], vmin=0, vmax=255)
     {"mfc": label_mfc_axes, "harmonic": label_harmonic_axes}[view](axis)
 
 
 def draw_grad_cam(axis: Axes, image: np.ndarray, cam: np.ndarray, *, view: str = "mfc") -> None:
-    """An image of a view with its Grad-CAM, shape (rows, columns), laid over it in colour."""
+    """Draw an image of a view with its Grad-CAM over it in colour.
+
+    Parameters
+    ----------
+    axis : matplotlib.axes.Axes
+    image : np.ndarray of uint8, shape (height, width)
+    cam : np.ndarray, shape (rows, columns)
+        Values 0…1.
+    view : str
+        'mfc' or 'harmonic'.
+    """
     draw_image(axis, image, view=view)
     axis.imshow(cam, cmap="inferno", alpha=0.5, extent=EXTENTS[view], vmin=0, vmax=1, interpolation="bilinear")
 
 
 def draw_confusion(axis: Axes, counts) -> None:
-    """A confusion matrix (evaluation.confusion): counts, with the rate of each true gender below them."""
+    """Draw a confusion matrix: counts, with the rate of each true gender below them.
+
+    Parameters
+    ----------
+    axis : matplotlib.axes.Axes
+    counts : pd.DataFrame
+        See evaluation.confusion.
+    """
     rates = counts.div(counts.sum(axis=1), axis=0)
     axis.imshow(rates, cmap="Blues", vmin=0, vmax=1.3, aspect="equal")
     for row, column in np.ndindex(*counts.shape):
@@ -86,7 +124,21 @@ def draw_confusion(axis: Axes, counts) -> None:
 
 
 def answer_figure(images: np.ndarray, maps: np.ndarray, *, view: str) -> Figure:
-    """A column for each window: its image, uint8 (height, width), above, and the same under its Grad-CAM below."""
+    """Draw the windows of a recording: a column for each, its image above, and the same under its Grad-CAM below.
+
+    Parameters
+    ----------
+    images : np.ndarray of uint8, shape (windows, height, width)
+    maps : np.ndarray, shape (windows, rows, columns)
+        Values 0…1.
+    view : str
+        'mfc' or 'harmonic'.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        Not known to pyplot, so that it need not be closed.
+    """
     figure = Figure(figsize=(1.2 + 2.2 * len(images), 5), layout="constrained")
     axes = figure.subplots(2, len(images), squeeze=False, sharex=True, sharey=True)
     for column, (image, cam) in enumerate(zip(images, maps)):

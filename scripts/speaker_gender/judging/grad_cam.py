@@ -5,7 +5,9 @@ arXiv:1610.02391). Whether the network really needs what a map points at is meas
 insertion curves (Petsiuk et al., arXiv:1806.07421), and occlusion of one cepstral coefficient at a time.
 """
 
+from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 import torch
@@ -25,10 +27,19 @@ SMALL_STAGES = {"third convolution": 10}
 
 
 @contextmanager
-def feature_maps(layer: torch.nn.Module):
-    """While open, keeps the layer's output under 'maps', as a leaf of its own that gradients reach.
+def feature_maps(layer: torch.nn.Module) -> Iterator[dict[str, torch.Tensor]]:
+    """Keep a layer's output while the block is open, as a leaf of its own that gradients reach.
 
-    Cutting the graph there lets gradients survive a frozen body, and the hook is gone when the block ends.
+    Cutting the graph there lets gradients survive a frozen body. The hook is removed when the block ends.
+
+    Parameters
+    ----------
+    layer : torch.nn.Module
+
+    Yields
+    ------
+    dict
+        After a forward pass: 'maps' → torch.Tensor, the output.
     """
     kept: dict[str, torch.Tensor] = {}
 
@@ -46,15 +57,38 @@ def feature_maps(layer: torch.nn.Module):
 def grad_cam(
     model: torch.nn.Module, images: np.ndarray, normalisation: dict, classes: np.ndarray, *, stage: str
 ) -> np.ndarray:
-    """Grad-CAM of each image for its class, float32 of shape (images, rows, columns) of the stage's maps, each 0…1.
+    """Compute the Grad-CAM of each image for its class.
 
-    images: uint8 (images, height, width). classes: index of the class to explain, one an image. A map is divided by
-    its greatest value; one that is nowhere positive stays zero. An ensemble's map is the mean of its members'.
+    A map is divided by its greatest value; one that is nowhere positive stays zero. An ensemble's map is the mean of
+    its members'.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+        Of body and head, as networks.make_network makes them, or an Ensemble.
+    images : np.ndarray of uint8, shape (images, height, width)
+    normalisation : dict
+        See batches.to_batch.
+    classes : np.ndarray of int, shape (images,)
+        Index of the class to explain: 0 female, 1 male.
+    stage : str
+        A key of STAGES (ResNet-34) or SMALL_STAGES.
+
+    Returns
+    -------
+    np.ndarray of float32, shape (images, rows, columns)
+        Of the size of the stage's maps; values 0…1.
+
+    References
+    ----------
+    Selvaraju et al., Grad-CAM, arXiv:1610.02391.
     """
     if isinstance(model, Ensemble):
         maps = np.mean([grad_cam(member, images, normalisation, classes, stage=stage) for member in model.members], 0)
         return maps / np.maximum(maps.max(axis=(1, 2), keepdims=True), 1e-12)
-    layer, device = model[0][(STAGES | SMALL_STAGES)[stage]], next(model.parameters()).device
+    parts: Any = model  # body and head, by index, which nn.Module does not promise
+    layer = parts[0][(STAGES | SMALL_STAGES)[stage]]
+    device = next(model.parameters()).device
     model.eval()
     found = []
     with feature_maps(layer) as kept, torch.enable_grad():
@@ -69,21 +103,51 @@ def grad_cam(
 
 
 def cell_size(maps: np.ndarray) -> tuple[float, float]:
-    """What one cell of the maps stands for: (cepstral coefficients, milliseconds)."""
+    """Return what one cell of the maps of MFC images covers.
+
+    Parameters
+    ----------
+    maps : np.ndarray, shape (images, rows, columns)
+
+    Returns
+    -------
+    coefficients : float
+    milliseconds : float
+    """
     milliseconds = N_FRAMES * HOP_LENGTH / SAMPLE_RATE * 1000
     return N_MFCC / maps.shape[1], milliseconds / maps.shape[2]
 
 
 def enlarge(maps: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Maps, shape (images, rows, columns), interpolated to size = (height, width)."""
+    """Interpolate maps bilinearly to another size.
+
+    Parameters
+    ----------
+    maps : np.ndarray of float, shape (images, rows, columns)
+    size : tuple of int
+        Height and width.
+
+    Returns
+    -------
+    np.ndarray, shape (images, height, width)
+    """
     tensor = torch.from_numpy(np.ascontiguousarray(maps))[:, None]
     return F.interpolate(tensor, size=size, mode="bilinear", align_corners=False)[:, 0].numpy()
 
 
 def attention_per_coefficient(maps: np.ndarray) -> np.ndarray:
-    """The share of each map that lies on each of the 12 coefficients, shape (images, 12), rows summing to 1.
+    """Compute the share of each map that lies on each of the 12 coefficients of an MFC image.
 
-    A row of cells covers several coefficients or part of one and is divided among them by overlap.
+    A row of cells covers several coefficients, or part of one. It is divided among them by overlap.
+
+    Parameters
+    ----------
+    maps : np.ndarray, shape (images, rows, columns)
+
+    Returns
+    -------
+    np.ndarray, shape (images, 12)
+        Rows sum to 1.
     """
     per_row = maps.mean(axis=2)
     shares = per_row @ _row_overlap(maps.shape[1])
@@ -99,10 +163,20 @@ def _row_overlap(rows: int) -> np.ndarray:
 
 
 def occlude_coefficients(predict, images: np.ndarray) -> np.ndarray:
-    """p_female with one coefficient hidden at a time, shape (12, images).
+    """Predict with one coefficient of the MFC images hidden at a time.
 
-    predict: images → p_female. images: uint8 (images, height, width). Hidden means: replaced by the mean of those
-    rows over all images, so that what remains is what every voice has in common.
+    Hidden means: replaced by the mean of those rows over all images, so that what all voices share remains.
+
+    Parameters
+    ----------
+    predict : callable
+        images → p_female, shape (images,).
+    images : np.ndarray of uint8, shape (images, height, width)
+
+    Returns
+    -------
+    np.ndarray, shape (12, images)
+        p_female.
     """
     overlap = _row_overlap(images.shape[1])
     background = images.mean(axis=(0, 2))[:, None]
@@ -114,11 +188,31 @@ def occlude_coefficients(predict, images: np.ndarray) -> np.ndarray:
 
 
 def deletion_and_insertion(predict, images: np.ndarray, maps: np.ndarray, classes: np.ndarray, *, seed: int = SEED):
-    """How the class's probability changes as the image disappears, or appears, in the order of the map.
+    """Measure how the class's probability changes as the image is deleted, or inserted, in the order of the map.
 
-    Returns a dict of mean probabilities at FRACTIONS: deletion, insertion, and the same with the map's cells in random
-    order (random_deletion, random_insertion). predict: images → p_female; classes: 0 female, 1 male.
     What is absent is replaced by the row's mean over all images.
+
+    Parameters
+    ----------
+    predict : callable
+        images → p_female, shape (images,).
+    images : np.ndarray of uint8, shape (images, height, width)
+    maps : np.ndarray, shape (images, rows, columns)
+        See `grad_cam`.
+    classes : np.ndarray of int, shape (images,)
+        0 female, 1 male.
+    seed : int
+        Of the random order.
+
+    Returns
+    -------
+    dict of str to list of float
+        Mean probability at each of FRACTIONS: deletion, insertion, and the same with the map's cells in random order
+        (random_deletion, random_insertion).
+
+    References
+    ----------
+    Petsiuk et al., RISE, arXiv:1806.07421.
     """
     size = images.shape[1:]
     generator = np.random.default_rng(seed)
@@ -142,7 +236,7 @@ def deletion_and_insertion(predict, images: np.ndarray, maps: np.ndarray, classe
 
 
 def area_under(curve: list[float]) -> float:
-    """Mean height of a curve over FRACTIONS (trapezoidal rule)."""
+    """Compute the mean height of a curve over FRACTIONS (trapezoidal rule)."""
     return float(np.trapezoid(curve, FRACTIONS))
 
 

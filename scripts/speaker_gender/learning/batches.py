@@ -5,10 +5,18 @@ import torch
 
 
 def to_batch(images: np.ndarray, normalisation: dict) -> torch.Tensor:
-    """Images, uint8 (images, height, width), as a network takes them: float32 (images, 1, height, width), normalised.
+    """Convert images to the tensor that a network takes.
 
-    Those of several channels, uint8 (images, channels, height, width), keep them.
-    normalisation: mean and std of the grey levels in 0…1, as a model's card gives them.
+    Parameters
+    ----------
+    images : np.ndarray of uint8, shape (images, height, width) or (images, channels, height, width)
+    normalisation : dict
+        mean and std of the grey levels in 0…1, as in a model's card.
+
+    Returns
+    -------
+    torch.Tensor of float32, shape (images, channels, height, width)
+        Normalised; one channel for images without a channel axis.
     """
     batch = _with_channels(torch.from_numpy(np.ascontiguousarray(images))).float() / 255
     return (batch - normalisation["mean"]) / normalisation["std"]

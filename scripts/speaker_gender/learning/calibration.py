@@ -1,6 +1,7 @@
-"""From a network's log-odds to probabilities that mean what they say, fitted on speakers it was not trained on.
+"""Calibration: from a network's log-odds to probabilities that mean what they say.
 
-Source: Platt, Probabilistic Outputs for Support Vector Machines, 1999.
+It is fitted on speakers that the network was not trained on. Source: Platt, Probabilistic Outputs for Support Vector
+Machines, 1999.
 """
 
 from __future__ import annotations
@@ -16,20 +17,60 @@ SMALLEST = 1e-9  # of a probability, before its log-odds are taken
 
 
 def log_odds(p: np.ndarray) -> np.ndarray:
-    """ln(p / (1 - p)) of probabilities, shape (…)."""
+    """Convert probabilities to log-odds, ln(p / (1 - p)).
+
+    Parameters
+    ----------
+    p : array_like, shape (…)
+        Clipped to 1e-9…1 - 1e-9, so that the result is finite.
+
+    Returns
+    -------
+    np.ndarray of float64, shape (…)
+
+    Examples
+    --------
+    >>> log_odds(np.array([0.5, 0.9])).round(3)
+    array([0.   , 2.197])
+    """
     p = np.clip(p, SMALLEST, 1 - SMALLEST)
     return np.log(p / (1 - p))
 
 
 def probability(odds: np.ndarray) -> np.ndarray:
-    """The inverse of `log_odds`."""
+    """Convert log-odds to probabilities: the inverse of `log_odds`.
+
+    Parameters
+    ----------
+    odds : array_like, shape (…)
+        Log-odds.
+
+    Returns
+    -------
+    np.ndarray of float64, shape (…)
+
+    Examples
+    --------
+    >>> float(probability(0.0))
+    0.5
+    >>> probability(log_odds(np.array([0.2, 0.7]))).round(3)
+    array([0.2, 0.7])
+    """
     return 1 / (1 + np.exp(-np.asarray(odds)))
 
 
 def calibrate(predictions: pd.DataFrame) -> dict[str, float]:
-    """slope and intercept of the line from raw to calibrated log-odds, with both genders weighing the same.
+    """Fit the line from raw to calibrated log-odds, with both genders weighing the same.
 
-    predictions: one row an image, with gender and p_female.
+    Parameters
+    ----------
+    predictions : pd.DataFrame
+        One row an image, with gender and p_female.
+
+    Returns
+    -------
+    dict of str to float
+        slope and intercept.
     """
     from sklearn.linear_model import LogisticRegression  # here, because it takes a second to import
 
@@ -39,5 +80,16 @@ def calibrate(predictions: pd.DataFrame) -> dict[str, float]:
 
 
 def calibrated(p_female: np.ndarray, calibration: dict[str, float]) -> np.ndarray:
-    """Probabilities, shape (images,), through the line that `calibrate` found."""
+    """Apply the line of `calibrate` to probabilities.
+
+    Parameters
+    ----------
+    p_female : np.ndarray, shape (images,)
+    calibration : dict
+        slope and intercept.
+
+    Returns
+    -------
+    np.ndarray of float64, shape (images,)
+    """
     return probability(calibration["slope"] * log_odds(p_female) + calibration["intercept"])

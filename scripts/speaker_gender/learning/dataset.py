@@ -32,17 +32,32 @@ BATCH = 500  # images a worker decodes before it reports back
 
 
 def available_images(corpus: Corpus, table: pd.DataFrame) -> pd.DataFrame:
-    """The rows of the images table (see generation.load_maps) whose JPEG is there, with `stamp` for its content.
+    """Select the images of a corpus whose JPEG exists.
 
-    Raises CorpusError where there is none at all or one cannot be read, or where more of the recordings that are here
-    are lost, because they could not be read or have no image, than are accepted.
+    Parameters
+    ----------
+    corpus : Corpus
+        In the view in question.
+    table : pd.DataFrame
+        See maps.load_maps.
+
+    Returns
+    -------
+    pd.DataFrame
+        Those rows, with a column `stamp`: digest of the JPEG.
+
+    Raises
+    ------
+    CorpusError
+        Where there is no JPEG at all or one cannot be read. And where more available recordings than ACCEPT_LOST (see
+        corpus.accepted_losses) cannot be read or have no image.
     """
     present = set(os.listdir(corpus.images)) if corpus.images.is_dir() else set()
     try:  # 30,000 images are read in a second
-        stamps = {image: file_digest(corpus.images / image) for image in table["image"] if image in present}
+        digests = {image: file_digest(corpus.images / image) for image in table["image"] if image in present}
     except OSError as error:
         raise CorpusError(f"{error.filename}: cannot be read ({error.strerror})") from None
-    stamps = table["image"].map(stamps)
+    stamps = table["image"].map(digests)
     if stamps.isna().all():
         program = f"scripts/studies/generate_images.py --view {corpus.view}"
         how = "notebook 02_generate_mfc" if corpus.view == "mfc" else program
@@ -67,9 +82,26 @@ def _unreadable(corpus: Corpus) -> list[str]:
 
 
 def load_images(corpus: Corpus, table: pd.DataFrame, *, size: tuple[int, int]) -> np.ndarray:
-    """The JPEGs of a table of available images as grey levels, uint8 (images, height, width), in the table's order.
+    """Load JPEGs as small grey images; decoded in parallel and cached in results/.
 
-    Decoded in parallel and kept in results/ for the next time. Raises CorpusError for a JPEG that cannot be decoded.
+    Parameters
+    ----------
+    corpus : Corpus
+        In the view in question.
+    table : pd.DataFrame
+        See `available_images`.
+    size : tuple of int
+        Height and width in pixels.
+
+    Returns
+    -------
+    np.ndarray of uint8, shape (images, height, width)
+        In the table's order.
+
+    Raises
+    ------
+    CorpusError
+        For a JPEG that cannot be decoded.
     """
     height, width = size
     names = table["image"].tolist()
@@ -79,7 +111,26 @@ def load_images(corpus: Corpus, table: pd.DataFrame, *, size: tuple[int, int]) -
 
 
 def decode_images(corpus: Corpus, names: list[str], *, size: tuple[int, int]) -> np.ndarray:
-    """The named JPEGs of a corpus as grey levels, uint8 of shape (images, height, width), decoded in parallel."""
+    """Decode JPEGs to small grey images, in parallel.
+
+    Parameters
+    ----------
+    corpus : Corpus
+        In the view in question.
+    names : list of str
+        The JPEGs' names.
+    size : tuple of int
+        Height and width in pixels.
+
+    Returns
+    -------
+    np.ndarray of uint8, shape (images, height, width)
+
+    Raises
+    ------
+    CorpusError
+        For a JPEG that cannot be decoded.
+    """
     batches = [names[start : start + BATCH] for start in range(0, len(names), BATCH)]
     work = Parallel(n_jobs=os.cpu_count(), return_as="generator")(
         delayed(_decode_batch)(corpus.images, batch, size) for batch in batches
@@ -97,10 +148,15 @@ def _decode_batch(folder: Path, names: list[str], size: tuple[int, int]) -> np.n
 
 
 class TimeShift(DisplayedTransform):
-    """Rolls each training image along time by up to `most` of its width, each by its own amount.
+    """Roll each training image along time by up to a share of its width, each by its own amount.
 
     The study pads every recording at random in front and behind, so a shifted image is one that padding might have
-    made; a flip, a rotation or a zoom would be a sound that nobody makes.
+    made. A flip, a rotation or a zoom would be a sound that no speaker makes.
+
+    Parameters
+    ----------
+    most : float
+        Greatest shift either way, as a share of the width.
     """
 
     split_idx, order = 0, 20  # training only; after the images became floats
@@ -109,6 +165,7 @@ class TimeShift(DisplayedTransform):
         self.most = most
 
     def encodes(self, images: TensorImage):
+        """Shift a batch, shape (images, channels, height, width)."""
         n_images, _, _, width = images.shape
         most = int(self.most * width)
         shifts = torch.randint(-most, most + 1, (n_images, 1), device=images.device)
@@ -127,13 +184,29 @@ def make_dls(
     speakers: np.ndarray | None = None,
     digits: np.ndarray | None = None,
 ) -> DataLoaders:
-    """fastai DataLoaders over grey images: batches of float32 (batch, 1, height, width), normalised, and classes.
+    """Make fastai DataLoaders over grey images.
 
-    images: uint8 (images, height, width), or (images, channels, height, width); genders, split: of each image. Classes
-    are 0 female, 1 male.
-    stats: mean and standard deviation of the grey levels in 0…1, those of the training part by default.
-    speakers, digits: number of each image's speaker, and its digit, shape (images,); batches then hold what is given,
-    too, as their third and fourth part.
+    The batches hold normalised images, float32 (batch, channels, height, width), and classes.
+
+    Parameters
+    ----------
+    images : np.ndarray of uint8, shape (images, height, width) or (images, channels, height, width)
+    genders : pd.Series of str
+        Of each image. Classes are 0 female, 1 male.
+    split : pd.Series of str
+        Part of each image; 'train' and 'valid' are used.
+    batch_size : int
+        Of the training part.
+    max_shift : float
+        See `TimeShift`.
+    stats : tuple of float, optional
+        Mean and standard deviation of the grey levels in 0…1; by default those of the training part.
+    speakers, digits : np.ndarray of int, shape (images,), optional
+        Number of each image's speaker, and its digit. Batches then hold them, too, as their third and fourth part.
+
+    Returns
+    -------
+    DataLoaders
     """
     parts = [np.flatnonzero(split == part).tolist() for part in ("train", "valid")]
     mean, std = stats or grey_stats(images[parts[0]])
@@ -168,7 +241,16 @@ def make_dls(
 
 
 def grey_stats(images: np.ndarray) -> tuple[float, float]:
-    """Mean and standard deviation of uint8 images, as grey levels in 0…1."""
+    """Compute mean and standard deviation of images, as grey levels in 0…1.
+
+    Parameters
+    ----------
+    images : np.ndarray of uint8, any shape
+
+    Returns
+    -------
+    mean, std : float
+    """
     counts = np.bincount(images.ravel(), minlength=256)
     levels = np.arange(256) / 255
     mean = float(np.average(levels, weights=counts))

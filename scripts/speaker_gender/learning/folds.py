@@ -1,7 +1,8 @@
-"""Networks trained fold by fold, and their predictions for speakers that are not in the fold's training set."""
+"""Networks trained fold by fold, and their predictions for each fold's test images."""
 
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -20,18 +21,15 @@ from speaker_gender.learning.recipes import Recipe, small_batch
 from speaker_gender.learning.splits import grouped_folds, paper_folds, random_like
 from speaker_gender.learning.training import VERSION, fingerprint, model_path, train_model
 
-# A fold with more than LARGE training images is trained in batches of 128 on about SHOWN[0] images in all, a smaller
-# one in batches of 64 on SHOWN[1]. The demo corpus only shows how it is done: half as much, and one fold of five.
+# A fold with more than LARGE training images is trained in batches of 128 on about SHOWN[0] images in all epochs
+# together, a smaller one in batches of 64 on SHOWN[1]. The demo corpus only demonstrates the method: less, and one fold
+# of five.
 LARGE, SHOWN = 4_000, (42_000, 10_000)
-
-
 DEMO_SHOWN, DEMO_FOLDS = 7_000, 1
 
-
-SMALL = {"architecture": "small", "image_size": (32, 112)}
-
-
-VARIANTS = {  # other ways to train on view mfc, to see how far its images go: name → (title, changes of the recipe)
+SMALL: dict[str, Any] = {"architecture": "small", "image_size": (32, 112)}
+# Other ways to train on view mfc, to see how far its images go: name → (title, changes of the recipe).
+VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
     "regularised": ("mixup", {"mixup": 0.4, "balanced": True}),
     "small": ("a hundredth of the weights", SMALL),
     "small_mixup": ("a hundredth of the weights, mixup", SMALL | {"mixup": 0.4, "balanced": True}),
@@ -42,16 +40,41 @@ VARIANTS = {  # other ways to train on view mfc, to see how far its images go: n
 
 
 def n_folds(speakers: pd.Series, genders: pd.Series) -> int:
-    """Into how many groups the speakers of these images are divided: five, or as many as there are of each gender."""
+    """Choose the number of groups that the speakers are divided into: five, or as many as there are of each gender.
+
+    Parameters
+    ----------
+    speakers, genders : pd.Series of str
+        Of each image.
+
+    Returns
+    -------
+    int
+    """
     return min(3 if smoke() else 5, int(speakers.groupby(genders).nunique().min()))
 
 
 def divide(corpus: Corpus, table: pd.DataFrame, division: str) -> list[pd.Series]:
-    """The folds of a division, each a part ('train', 'valid', 'test' or missing) for each of the table's images.
+    """Divide a corpus's images into folds.
 
-    'grouped': five folds, all speakers tested once; 'random': one fold with the sizes of the first of these, dealt to
-    images; 'paper': the four folds of AudioMNIST's paper. Raises ValueError where the speakers are too few, or are not
-    those of the paper.
+    Parameters
+    ----------
+    corpus : Corpus
+    table : pd.DataFrame
+        Its images.
+    division : str
+        'grouped': five folds, all speakers tested once, unseen (the demo corpus: the first fold only). 'random': one
+        fold with the sizes of the first of these, dealt to images. 'paper': the four folds of AudioMNIST's paper.
+
+    Returns
+    -------
+    list of pd.Series
+        For each fold the part ('train', 'valid', 'test' or missing) of each image.
+
+    Raises
+    ------
+    ValueError
+        Where the speakers are too few, or are not those of the paper.
     """
     if division == "paper":
         if not corpus.is_audiomnist:
@@ -64,48 +87,89 @@ def divide(corpus: Corpus, table: pd.DataFrame, division: str) -> list[pd.Series
 
 
 def fold_recipe(corpus: Corpus, n_train: int, **changes) -> Recipe:
-    """The recipe for a fold with so many training images, seen as the corpus is, with some of its fields changed."""
+    """Choose the recipe for a fold.
+
+    Parameters
+    ----------
+    corpus : Corpus
+        In the view in question.
+    n_train : int
+        Training images.
+    **changes
+        Fields of Recipe that are changed.
+
+    Returns
+    -------
+    Recipe
+    """
     shown, batch_size = (SHOWN[0], 128) if n_train > LARGE else (SHOWN[1], small_batch(n_train))
     shown = DEMO_SHOWN if corpus.name == "demo" else shown
     epochs = 1 if smoke() else min(max(round(shown / n_train), 3), 20)
-    own = {"image_size": VIEWS[corpus.view].fold_size, "epochs": epochs, "batch_size": batch_size}
+    own: dict[str, Any] = {"image_size": VIEWS[corpus.view].fold_size, "epochs": epochs, "batch_size": batch_size}
     return Recipe(**own | {"keep_height": corpus.view == "harmonic"} | changes)
 
 
 def fold_predictions(corpus: Corpus, division: str, *, variant: str = "", **changes) -> pd.DataFrame:
-    """Every fold's test images with p_female, one row each: image, gender, speaker, digit, fold, p_female; cached.
+    """Predict for every fold's test images with the network trained on the fold; cached.
 
-    corpus: seen through the view in question. changes: fields of the recipe, for a `variant` that the files are named
-    after. The networks of all folds but the first are deleted once they have answered.
+    The networks of all folds but the first are deleted once they have predicted.
+
+    Parameters
+    ----------
+    corpus : Corpus
+        In the view in question.
+    division : str
+        See `divide`.
+    variant : str
+        Name of the changes, for the files' names.
+    **changes
+        Fields of Recipe that are changed.
+
+    Returns
+    -------
+    pd.DataFrame
+        Columns: image, gender, speaker, digit, fold, p_female.
     """
     table, folds, recipes = _to_train(corpus, division, **changes)
     name = "_".join(filter(None, (corpus.view, division, variant)))
 
     def compute() -> dict:
         images = load_images(corpus, table, size=recipes[0].image_size)
-        answers = []
+        predicted = []
         for number, (fold, recipe) in enumerate(zip(folds, recipes), start=1):
             print(f"{corpus.title}, {name}, fold {number} of {len(folds)}")
             learn, card = train_model(corpus, images, table, fold, recipe, name=f"{name}_fold{number}")
             p_female = predict(learn.model, images[(fold == "test").to_numpy()], card["normalisation"])
-            answers.append(np.round(p_female.astype(float), 6).tolist())
-        return {"p_female": answers}
+            predicted.append(np.round(p_female.astype(float), 6).tolist())
+        return {"p_female": predicted}
 
     key = _key(table, folds, recipes)
-    answers = cached_json(corpus.results / "unseen" / f"{name}.json", key, compute)["p_female"]
+    predicted = cached_json(corpus.results / "unseen" / f"{name}.json", key, compute)["p_female"]
     for number in range(2, len(folds) + 1):  # only now, so that a run that is stopped need not train them again
         _forget(model_path(corpus, f"{name}_fold{number}"))
     tested = [
         table.loc[fold == "test", ["image", "gender", "speaker", "digit"]].assign(fold=number, p_female=p_female)
-        for number, (fold, p_female) in enumerate(zip(folds, answers), start=1)
+        for number, (fold, p_female) in enumerate(zip(folds, predicted), start=1)
     ]
     return pd.concat(tested, ignore_index=True)
 
 
 def first_network(corpus: Corpus, division: str) -> tuple[nn.Module, dict]:
-    """The network of a division's first fold, and its card: the kept one, or trained again where there is none.
+    """Return the network of a division's first fold: the saved one, or trained again where there is none.
 
-    There is none where the answers of all folds came with the project.
+    There is none where the predictions of all folds came with the project.
+
+    Parameters
+    ----------
+    corpus : Corpus
+        In the view in question.
+    division : str
+        See `divide`.
+
+    Returns
+    -------
+    network : nn.Module
+    card : dict
     """
     table, folds, recipes = _to_train(corpus, division)
     images = load_images(corpus, table, size=recipes[0].image_size)
@@ -115,7 +179,7 @@ def first_network(corpus: Corpus, division: str) -> tuple[nn.Module, dict]:
 
 
 def first_network_key(corpus: Corpus, division: str) -> dict:
-    """What stands for the network that `first_network` returns, without it."""
+    """Return the key of the network of `first_network`, without training it."""
     table, folds, recipes = _to_train(corpus, division)
     return _key(table, folds[:1], recipes[:1])
 

@@ -1,8 +1,9 @@
-"""torchvision's ImageNet weights of ResNet-34, where they can be had."""
+"""torchvision's ImageNet weights of ResNet-34, where they are available."""
 
 import io
 import os
 from contextlib import redirect_stderr, redirect_stdout
+from pathlib import Path
 from urllib.error import URLError
 
 import torch
@@ -17,20 +18,45 @@ from speaker_gender.learning.recipes import Recipe
 
 
 def named_weights(recipe: Recipe) -> list[str]:
-    """Digest of the file of ImageNet weights that RESNET34_WEIGHTS names, for keys; empty where it names none."""
+    """Digest the file of ImageNet weights that the environment variable RESNET34_WEIGHTS names, for keys.
+
+    Parameters
+    ----------
+    recipe : Recipe
+
+    Returns
+    -------
+    list of str
+        One digest; empty where no file is named or the recipe does not use it.
+
+    Raises
+    ------
+    ModelError
+        Where the file cannot be read.
+    """
     choice = os.environ.get("RESNET34_WEIGHTS")
     if choice in (None, "", "none") or smoke() or recipe.architecture != "resnet34":
         return []
     try:
-        return [file_digest(choice)]
+        return [file_digest(Path(choice))]
     except OSError as error:
         raise ModelError(f"{choice}: cannot be read ({error.strerror})") from None
 
 
 def imagenet_state() -> dict[str, torch.Tensor] | None:
-    """torchvision's ImageNet weights of ResNet-34, or None, said in one line, where they cannot be had.
+    """Load torchvision's ImageNet weights of ResNet-34.
 
     The environment variable RESNET34_WEIGHTS can name a safetensors file with the same tensors, or be 'none'.
+
+    Returns
+    -------
+    dict of str to torch.Tensor, or None
+        None, said in one line, where the weights are not available.
+
+    Raises
+    ------
+    ModelError
+        Where the named file is not a safetensors file.
     """
     choice = os.environ.get("RESNET34_WEIGHTS")
     if choice == "none" or smoke():

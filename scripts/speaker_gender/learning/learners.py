@@ -1,4 +1,4 @@
-"""fastai Learners for the project's recipes, and the callbacks that they train with."""
+"""fastai Learners for the project's recipes, and their callbacks."""
 
 import random
 
@@ -22,18 +22,34 @@ from speaker_gender.learning.model_files import ModelError
 from speaker_gender.learning.networks import make_head, small_network
 from speaker_gender.learning.recipes import Recipe
 
-N_DIGITS, DIGIT_SHARE = 10, 0.5  # what the digit counts in the loss beside the speaker
+N_DIGITS, DIGIT_SHARE = 10, 0.5  # of the digit's weight in the loss to the speaker's
 
 
 def make_learner(
     dls: DataLoaders, recipe: Recipe, imagenet: dict[str, torch.Tensor] | None = None, *, n_speakers: int = 0
 ) -> Learner:
-    """A fastai Learner with the recipe's network for one grey channel and two classes, female the positive one.
+    """Make a fastai Learner with the recipe's network: one grey channel, two classes, female the positive one.
 
-    imagenet: weights of torchvision's resnet34; the three colour channels' first weights are summed, which is what
-    an image with three equal channels amounts to. n_speakers: how many of them `dls` tells of, and of the digits, for a
-    recipe with a speaker_weight; the network then has outputs for both (see TellSpeakers). Raises ModelError where the
-    weights do not fit.
+    Parameters
+    ----------
+    dls : DataLoaders
+        See dataset.make_dls.
+    recipe : Recipe
+    imagenet : dict of str to torch.Tensor, optional
+        Weights of torchvision's resnet34. The first layer's weights of the three colour channels are summed: the same
+        as an image with three equal channels.
+    n_speakers : int
+        Speakers in `dls`, which then holds speakers and digits, for a recipe with a speaker_weight. The network then
+        has outputs for both (see AuxiliaryTargets).
+
+    Returns
+    -------
+    Learner
+
+    Raises
+    ------
+    ModelError
+        Where the weights do not fit.
     """
     n_out = len(GENDERS) + (n_speakers + N_DIGITS if n_speakers else 0)
     options = {
@@ -47,7 +63,7 @@ def make_learner(
         body = {"n_in": 1, "n_out": n_out, "pretrained": False, "normalize": False}
         learn = vision_learner(dls, resnet34, custom_head=make_head(recipe, n_out), **body, **options)
     if n_speakers:
-        learn.add_cb(TellSpeakers(recipe.speaker_weight))
+        learn.add_cb(AuxiliaryTargets(recipe.speaker_weight))
     if recipe.mixup:
         learn.add_cb(MixUp(recipe.mixup))
     if imagenet is not None:
@@ -63,44 +79,65 @@ def make_learner(
 
 
 def precision() -> str:
-    """What networks are trained in on this machine, for speed: 'float16' (GPU), 'bfloat16' or 'float32'."""
+    """Choose the number format of training on this machine, for speed: 'float16' (GPU), 'bfloat16' or 'float32'."""
     if torch.cuda.is_available():
         return "float16"
     return "bfloat16" if torch.cpu.get_capabilities().get("amx_bf16") else "float32"
 
 
 def class_weights(dls: DataLoaders) -> torch.Tensor:
-    """What an error on each class costs, shape (2,), so that both classes of the training part weigh the same."""
+    """Compute the weight of each class in the loss, so that both classes of the training part weigh the same.
+
+    Parameters
+    ----------
+    dls : DataLoaders
+
+    Returns
+    -------
+    torch.Tensor of float32, shape (2,)
+    """
     counts = torch.bincount(torch.tensor([int(dls.train_ds[index][1]) for index in range(len(dls.train_ds))]))
     return (counts.sum() / (len(counts) * counts)).to(dls.device)
 
 
-class TellSpeakers(Callback):
-    """Has a network tell who speaks and which digit, too, by scores behind those of the genders: adds to the loss.
+class AuxiliaryTargets(Callback):
+    """fastai callback that trains a network on speaker and digit as well, by outputs behind those of the genders.
 
-    Telling sixty voices apart by whatever they say teaches it more from an image than which of two genders it is of;
-    the digit counts half as much as the speaker. The added outputs are of no use afterwards: `detach` takes them off
-    the network.
+    The targets of sixty speakers teach the network more from an image than the two genders do. The digit counts half as
+    much as the speaker. The added outputs are useless after training: `detach` removes them from the network.
+
+    Parameters
+    ----------
+    weight : float
+        Of the auxiliary loss.
+
+    References
+    ----------
+    Caruana, Multitask Learning, Machine Learning 28, 1997.
     """
 
     def __init__(self, weight: float):
         self.weight = weight
 
     def before_batch(self):
+        """Take speakers and digits out of the batch's targets."""
         *genders, self.speakers, self.digits = self.yb
         self.learn.yb = tuple(genders)
 
     def after_pred(self):
+        """Separate the added outputs from those of the genders."""
         self.scores = self.pred[:, len(GENDERS) :]
         self.learn.pred = self.pred[:, : len(GENDERS)]
 
     def after_loss(self):
+        """Add the auxiliary loss to the one that training minimises; the reported loss stays that of the genders."""
         if self.training:
             by_speaker, by_digit = self.scores[:, :-N_DIGITS], self.scores[:, -N_DIGITS:]
-            told = cross_entropy(by_speaker, self.speakers) + DIGIT_SHARE * cross_entropy(by_digit, self.digits)
-            self.learn.loss_grad = self.loss_grad + self.weight * told
+            auxiliary = cross_entropy(by_speaker, self.speakers) + DIGIT_SHARE * cross_entropy(by_digit, self.digits)
+            self.learn.loss_grad = self.loss_grad + self.weight * auxiliary
 
     def detach(self):
+        """Remove the added outputs from the network, and this callback from its Learner."""
         last = self.model[1][-1]
         last.out_features = len(GENDERS)
         for name, parameter in last.named_parameters():
@@ -110,27 +147,37 @@ class TellSpeakers(Callback):
 
 
 class CpuBfloat16(Callback):
-    """bfloat16 on processors with AMX, where it is several times faster than float32 (fastai's own is for GPUs)."""
+    """fastai callback that trains in bfloat16 on processors with AMX; fastai's own is for GPUs.
+
+    It is several times faster than float32 there.
+    """
 
     order = MixedPrecision.order
 
     def before_batch(self):
+        """Begin autocasting."""
         self.autocast = torch.autocast("cpu", dtype=torch.bfloat16)
         self.autocast.__enter__()
 
     def after_pred(self):
+        """Convert the scores back to float32."""
         self.learn.pred = self.pred.float()
 
     def after_loss(self):
+        """End autocasting."""
         self.autocast.__exit__(None, None, None)
 
 
 class SeedEpochs(Callback):
-    """Seeds every random generator anew before each epoch, so that a resumed epoch is the one that was missed."""
+    """fastai callback that seeds every random generator anew before each epoch.
+
+    So a resumed epoch repeats the one that was missed.
+    """
 
     order = -100
     seed = SEED
 
     def before_epoch(self):
+        """Seed all generators from the recipe's seed and the epoch."""
         set_seed(self.seed * 1_000 + self.epoch, reproducible=True)
         self.dls.train.rng = random.Random(self.seed * 1_000 + self.epoch)

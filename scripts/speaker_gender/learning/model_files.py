@@ -1,4 +1,4 @@
-"""A model's files: weights (safetensors, or ONNX for a quick start) and a JSON card that says what they are.
+"""A model's files: weights (safetensors, or ONNX for a quick start) and a JSON card that describes them.
 
 The card is put in place last and holds the SHA-256 of every file beside it: a model is used only as it was saved.
 Nothing here can run code from a file, and nothing here imports torch: the command line reads a card in no time.
@@ -15,7 +15,7 @@ from speaker_gender.config import GENDERS
 from speaker_gender.images.views import VIEWS
 
 LARGEST_IMAGE = 1_024  # pixels of height or width
-MOST_MEMBERS = 20  # networks that are asked together
+MOST_MEMBERS = 20  # networks in an ensemble
 LARGEST_FILE = 500_000_000  # bytes; ResNet-34's weights are 87 million
 
 
@@ -24,9 +24,29 @@ class ModelError(ValueError):
 
 
 def write_model(path: Path, weights: bytes, card: dict, *, onnx: bytes | None = None) -> dict:
-    """Writes <name>.safetensors, <name>.onnx where there is one, and their card; returns the card as written.
+    """Write a model's files: <name>.safetensors, <name>.onnx where it is given, and their card.
 
-    Nothing that was there is replaced before all of it is written. Raises OSError where there is no room.
+    Nothing is replaced before all of it is written.
+
+    Parameters
+    ----------
+    path : Path
+        Of the safetensors file.
+    weights : bytes
+        Its content.
+    card : dict
+    onnx : bytes, optional
+        Content of the ONNX file; without it an existing one is removed.
+
+    Returns
+    -------
+    dict
+        The card as it will be read.
+
+    Raises
+    ------
+    OSError
+        Where a file cannot be written.
     """
     contents = {".safetensors": weights} | ({".onnx": onnx} if onnx else {})
     if card.get("view") in VIEWS:
@@ -42,7 +62,18 @@ def write_model(path: Path, weights: bytes, card: dict, *, onnx: bytes | None = 
 
 
 def read_card(path: Path) -> dict:
-    """The card of a model; {'key': None} where it has none, as after a run that was stopped while saving."""
+    """Read a model's card.
+
+    Parameters
+    ----------
+    path : Path
+        Of the model.
+
+    Returns
+    -------
+    dict
+        {'key': None} where there is no readable card, as after a run that was stopped while saving.
+    """
     try:
         card = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):
@@ -51,7 +82,22 @@ def read_card(path: Path) -> dict:
 
 
 def usable_card(path: Path) -> dict:
-    """The card of a model that is to be used. Raises ModelError where what that takes is missing or makes no sense."""
+    """Read the card of a model that is to be used, and check it.
+
+    Parameters
+    ----------
+    path : Path
+        Of the model.
+
+    Returns
+    -------
+    dict
+
+    Raises
+    ------
+    ModelError
+        Where the card is missing, lacks a field, has an impossible value, or is of another form of the view.
+    """
     card = read_card(path)
     card_path = path.with_suffix(".json")
     if card["key"] is None:
@@ -87,7 +133,23 @@ def _check(card: dict) -> None:
 
 
 def checked_file(path: Path, card: dict) -> bytes:
-    """The content of a model's file, which is the one that its card was written for. Raises ModelError."""
+    """Read a model's file and check that its card was written for it.
+
+    Parameters
+    ----------
+    path : Path
+        Of the safetensors or ONNX file.
+    card : dict
+
+    Returns
+    -------
+    bytes
+
+    Raises
+    ------
+    ModelError
+        Where it cannot be read, is too large, or is another file.
+    """
     try:
         if path.stat().st_size > LARGEST_FILE:
             raise ModelError(f"{path}: too large for a model of this project")

@@ -1,8 +1,9 @@
-"""The networks that can be trained, what one is trained by, and how a trained one comes from its files and predicts."""
+"""The networks: built from a recipe, saved, loaded, and run."""
 
 import io
 import math
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import torch
@@ -22,9 +23,21 @@ BODY_FEATURES, BODY_STRIDE = 512, 32  # channels of ResNet-34's last map, and pi
 
 
 def make_head(recipe: Recipe, n_out: int = len(GENDERS)) -> nn.Module:
-    """fastai's head for ResNet-34, which pools over the whole image, or over time only: (n, 512, h, w) → (n, n_out).
+    """Make fastai's head for ResNet-34, which pools over the whole image or over time only.
 
-    In a spectrogram the height is a frequency, and pooling over it throws away how high something was seen.
+    In a spectrogram the height is a frequency. Pooling over it throws away at which frequency something was seen.
+
+    Parameters
+    ----------
+    recipe : Recipe
+        With keep_height the head pools over time only.
+    n_out : int
+        Outputs.
+
+    Returns
+    -------
+    nn.Module
+        (n, 512, h, w) → (n, n_out).
     """
     if not recipe.keep_height:
         return create_head(BODY_FEATURES, n_out)
@@ -34,10 +47,24 @@ def make_head(recipe: Recipe, n_out: int = len(GENDERS)) -> nn.Module:
 
 
 def small_network(image_size: tuple[int, int], n_out: int = len(GENDERS), *, n_in: int = 1) -> nn.Sequential:
-    """Four convolutions and a head that pools over time only: (n, n_in, h, w) → (n, n_out).
+    """Make a network of four convolutions and a head that pools over time only.
 
-    For view `harmonic`, where the height is a frequency, and for speakers too few for ResNet-34's 21 million
-    weights; it has a hundredth of them. As fastai's networks it has two parts, body and head.
+    It is for view `harmonic`, where the height is a frequency, and for speakers too few for ResNet-34's 21 million
+    weights: it has a hundredth of them. Like fastai's networks it has two parts, body and head.
+
+    Parameters
+    ----------
+    image_size : tuple of int
+        Height and width in pixels.
+    n_out : int
+        Outputs.
+    n_in : int
+        Channels.
+
+    Returns
+    -------
+    nn.Sequential
+        (n, n_in, h, w) → (n, n_out).
     """
     widths = (n_in, 16, 32, 64, 96)
     layers = []
@@ -51,9 +78,15 @@ def small_network(image_size: tuple[int, int], n_out: int = len(GENDERS), *, n_i
 
 
 class Ensemble(nn.Module):
-    """Networks of one recipe from different seeds, asked together: the mean of their scores, (n, 1, h, w) → (n, 2).
+    """Networks of one recipe from different seeds: the mean of their scores, (n, 1, h, w) → (n, 2).
 
-    Source: Lakshminarayanan et al., arXiv:1612.01474.
+    Parameters
+    ----------
+    members : list of nn.Module
+
+    References
+    ----------
+    Lakshminarayanan et al., arXiv:1612.01474.
     """
 
     def __init__(self, members: list[nn.Module]):
@@ -61,24 +94,55 @@ class Ensemble(nn.Module):
         self.members = nn.ModuleList(members)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """Average the members' scores, shape (n, 2)."""
         return torch.stack([member(images) for member in self.members]).mean(dim=0)
 
 
 def make_network(recipe: Recipe) -> nn.Module:
-    """The recipe's network, untrained, without a Learner."""
+    """Make the recipe's network, untrained, without a Learner."""
     if recipe.architecture == "small":
         return small_network(recipe.image_size)
     return create_vision_model(resnet34, len(GENDERS), pretrained=False, n_in=1, custom_head=make_head(recipe))
 
 
 def save_network(network: nn.Module, card: dict, path: Path, *, onnx: bytes | None = None) -> dict:
-    """Writes a network's weights and its card (see model_files.write_model); returns the card as written."""
+    """Write a network's weights and its card; see model_files.write_model.
+
+    Parameters
+    ----------
+    network : nn.Module
+    card : dict
+    path : Path
+        Of the safetensors file.
+    onnx : bytes, optional
+
+    Returns
+    -------
+    dict
+        The card as written.
+    """
     tensors = {name: tensor.contiguous() for name, tensor in network.state_dict().items()}
     return write_model(path, save(tensors), card, onnx=onnx)
 
 
 def load_network(path: Path) -> tuple[nn.Module, dict]:
-    """A saved model's network, ready to predict, and its card. Raises ModelError for files that do not fit."""
+    """Load a saved model's network, ready to predict.
+
+    Parameters
+    ----------
+    path : Path
+        Of the safetensors file.
+
+    Returns
+    -------
+    network : nn.Module
+    card : dict
+
+    Raises
+    ------
+    ModelError
+        For files that do not fit.
+    """
     card = usable_card(path)
     try:
         recipe = Recipe(**card["recipe"])
@@ -90,7 +154,21 @@ def load_network(path: Path) -> tuple[nn.Module, dict]:
 
 
 def load_weights(network: nn.Module, path: Path, card: dict) -> None:
-    """Puts a saved model's weights into a network. Raises ModelError for a file that does not fit."""
+    """Put a saved model's weights into a network.
+
+    Parameters
+    ----------
+    network : nn.Module
+        Changed in place.
+    path : Path
+        Of the safetensors file.
+    card : dict
+
+    Raises
+    ------
+    ModelError
+        For a file that does not fit.
+    """
     content = checked_file(path, card)
     try:
         network.load_state_dict(load(content))
@@ -99,7 +177,22 @@ def load_weights(network: nn.Module, path: Path, card: dict) -> None:
 
 
 def predict(model: torch.nn.Module, images: np.ndarray, normalisation: dict, *, batch_size: int = 256) -> np.ndarray:
-    """p_female of each image, float64 of shape (images,). images: uint8, see to_batch."""
+    """Predict the probability of female for each image.
+
+    Parameters
+    ----------
+    model : nn.Module
+    images : np.ndarray of uint8
+        See batches.to_batch.
+    normalisation : dict
+        See batches.to_batch.
+    batch_size : int
+
+    Returns
+    -------
+    np.ndarray of float64, shape (images,)
+        p_female.
+    """
     device = next(model.parameters()).device
     model.eval()
     found = []
@@ -111,12 +204,24 @@ def predict(model: torch.nn.Module, images: np.ndarray, normalisation: dict, *, 
 
 
 def to_onnx(network: nn.Module, image_size: tuple[int, int]) -> bytes:
-    """The network as an ONNX graph: images, float32 (n, 1, height, width), normalised → scores, float32 (n, 2)."""
+    """Export a network as an ONNX graph.
+
+    Parameters
+    ----------
+    network : nn.Module
+    image_size : tuple of int
+        Height and width in pixels.
+
+    Returns
+    -------
+    bytes
+        Of an ONNX file: images, float32 (n, 1, height, width), normalised → scores, float32 (n, 2).
+    """
     import onnx  # here, because only those who train the shipped model need it
 
     n_images = torch.export.Dim("n_images")
     network = network.to(memory_format=torch.contiguous_format)  # training leaves another, which is another graph
-    program = torch.onnx.export(
+    exported = torch.onnx.export(
         network.eval(),
         (torch.zeros(2, 1, *image_size),),
         input_names=["images"],
@@ -124,7 +229,7 @@ def to_onnx(network: nn.Module, image_size: tuple[int, int]) -> bytes:
         dynamic_shapes=({0: n_images},),
         verbose=False,
     )
-    graph = program.model_proto
+    graph = cast(torch.onnx.ONNXProgram, exported).model_proto  # None only where it writes a file
     for node in graph.graph.node:  # where in this machine's folders each came from
         del node.metadata_props[:]
     buffer = io.BytesIO()

@@ -13,7 +13,13 @@ ARCHITECTURES = {
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a network is built and trained. `training.default_recipe` gives the one that fits a corpus's size."""
+    """How a network is built and trained. `default_recipe` gives the one that fits a corpus's size.
+
+    Raises
+    ------
+    ValueError
+        For an unknown architecture, or for mixup together with a speaker_weight.
+    """
 
     architecture: str = "resnet34"  # or "small", see `small_network`
     image_size: tuple[int, int] = (32, 112)  # pixels, height and width
@@ -21,35 +27,42 @@ class Recipe:
     learning_rate: float = 3e-3
     batch_size: int = 64
     max_shift: float = 0.1  # of the image's width, either way
-    mixup: float = 0.0  # alpha of the Beta distribution that images are mixed by; 0: they are not
-    balanced: bool = False  # True: an error on the rarer gender costs as much more as it is rarer
-    keep_height: bool = False  # True: the head pools over time only, and knows at what height in the image it looks
-    speaker_weight: float = 0.0  # in the loss, of telling who speaks as well, and half of it which digit, in training
+    mixup: float = 0.0  # alpha of the Beta distribution that images are mixed by; 0: no mixup
+    balanced: bool = False  # True: both genders weigh the same in the loss
+    keep_height: bool = False  # True: the head pools over time only
+    speaker_weight: float = 0.0  # of the speaker as an auxiliary target in the loss; half of it for the digit
     seed: int = SEED
 
     def __post_init__(self):
         if self.architecture not in ARCHITECTURES:
             raise ValueError(f"no such architecture: {self.architecture}")
         if self.mixup and self.speaker_weight:
-            raise ValueError("a recipe cannot both mix images and tell their speakers")
+            raise ValueError("a recipe cannot have both mixup and a speaker_weight")
 
 
 MANY_IMAGES = 10_000
-
-
 LEAST_STEPS = 250  # batches that a network of a small corpus is trained on, within these numbers of epochs
-
-
 FEWEST_EPOCHS, MOST_EPOCHS = 5, 30
 
 
 def default_recipe(n_images: int, **changes) -> Recipe:
-    """The recipe for a corpus of so many images, with some of its fields changed.
+    """Choose the recipe for a corpus.
 
-    Many images are learned in larger batches, which a processor gets through faster, at a higher rate, and with their
-    speakers and digits to be told as well, which left fewer errors in the same time. A smaller corpus gets as many
-    epochs as it takes to see LEAST_STEPS batches, which teach a network something from scratch; the tests' smoke run
-    gets one.
+    Many images are trained on in larger batches, which a processor gets through faster, at a higher learning rate, and
+    with speaker and digit as auxiliary targets, which left fewer errors in the same time. A smaller corpus gets as many
+    epochs as LEAST_STEPS batches take, which teach a network something from scratch. The tests' smoke run gets one
+    epoch.
+
+    Parameters
+    ----------
+    n_images : int
+        Of the corpus, training and validation.
+    **changes
+        Fields of Recipe that are changed.
+
+    Returns
+    -------
+    Recipe
     """
     if n_images >= MANY_IMAGES:
         own = {"batch_size": 128, "learning_rate": 4e-3, "max_shift": 0.2, "speaker_weight": 1.0, "epochs": 9}
@@ -62,5 +75,5 @@ def default_recipe(n_images: int, **changes) -> Recipe:
 
 
 def small_batch(n_train: int) -> int:
-    """Images in a batch: 64, or fewer where there are few, so that an epoch has four batches at least."""
+    """Choose the batch size: 64 images, or fewer where there are few, so that an epoch has four batches at least."""
     return min(Recipe.batch_size, max(2, n_train // 4))

@@ -1,7 +1,7 @@
 """Divisions of a corpus's images into training, validation and test parts.
 
 A split is a Series of 'train', 'valid' and 'test' in the order of the table that it divides. The random split has
-the same speakers in every part; the others are made from a division of speakers, so that none can be in two parts.
+the same speakers in every part. The others divide the speakers, so that no speaker is in two parts.
 """
 
 import numpy as np
@@ -25,10 +25,27 @@ VALID_FRACTION = 0.2
 
 
 def random_split(images: pd.Series, *, seed: int = SEED) -> pd.Series:
-    """The study's kind of split: 80 % of the images train, 20 % validate, drawn without regard to the speaker.
+    """Split images at random as the study does: 80 % train, 20 % validate, without regard to the speaker.
 
-    images: the images' names. They are sorted and shuffled with numpy's legacy generator, as in the study; which
-    fifth of them fastai v1 then drew cannot be had any more, so the first fifth is taken.
+    The names are sorted and shuffled with numpy's legacy generator, as in the study. Which fifth of them fastai v1 then
+    drew cannot be reproduced any more, so the first fifth is taken.
+
+    Parameters
+    ----------
+    images : pd.Series of str
+        The images' names.
+    seed : int
+
+    Returns
+    -------
+    pd.Series of str
+        'train' or 'valid', with the index of `images`.
+
+    Examples
+    --------
+    >>> split = random_split(pd.Series([f"male_{index}.jpg" for index in range(10)]))
+    >>> split.value_counts().to_dict()
+    {'train': 8, 'valid': 2}
     """
     names = sorted(images)
     np.random.RandomState(seed).shuffle(names)
@@ -37,9 +54,30 @@ def random_split(images: pd.Series, *, seed: int = SEED) -> pd.Series:
 
 
 def split_by_speaker(speakers: pd.Series, *, train: set[str], valid: set[str], test: set[str]) -> pd.Series:
-    """Each recording's part, from its speaker's; recordings of other speakers have none (missing).
+    """Split recordings by their speakers.
 
-    Raises ValueError for a speaker named in two parts.
+    Parameters
+    ----------
+    speakers : pd.Series of str
+        Of each recording.
+    train, valid, test : set of str
+        Speakers of each part.
+
+    Returns
+    -------
+    pd.Series of str
+        Each recording's part; missing for other speakers.
+
+    Raises
+    ------
+    ValueError
+        For a speaker named in two parts.
+
+    Examples
+    --------
+    >>> split = split_by_speaker(pd.Series(["01", "12", "01", "26"]), train={"01"}, valid={"12"}, test={"26"})
+    >>> split.tolist()
+    ['train', 'valid', 'train', 'test']
     """
     twice = (train & valid) | (train & test) | (valid & test)
     if twice:
@@ -49,7 +87,22 @@ def split_by_speaker(speakers: pd.Series, *, train: set[str], valid: set[str], t
 
 
 def paper_folds(speakers: pd.Series) -> list[pd.Series]:
-    """The four folds of AudioMNIST's paper: 12 training, 6 validation and 6 test speakers, as many of each gender."""
+    """Split recordings into the four folds of AudioMNIST's paper.
+
+    Parameters
+    ----------
+    speakers : pd.Series of str
+        Of each recording.
+
+    Returns
+    -------
+    list of pd.Series
+        12 training, 6 validation and 6 test speakers, as many of each gender; missing for the other 36 speakers.
+
+    References
+    ----------
+    Becker et al., arXiv:1807.03418.
+    """
     folds = []
     for first, second, valid, test in _PAPER_ORDER:
         folds.append(
@@ -64,10 +117,34 @@ def paper_folds(speakers: pd.Series) -> list[pd.Series]:
 
 
 def grouped_folds(speakers: pd.Series, genders: pd.Series, *, n_folds: int = 5, seed: int = SEED) -> list[pd.Series]:
-    """Folds in which every speaker is tested once, with the genders spread evenly over them.
+    """Split recordings into folds in which every speaker is tested once, with the genders spread evenly over them.
 
-    speakers, genders: of each recording. Fold k tests on group k, validates on group k + 1 and trains on the rest.
-    Raises ValueError for fewer than three folds, or fewer speakers of a gender than folds.
+    Fold k tests on group k, validates on group k + 1 and trains on the rest.
+
+    Parameters
+    ----------
+    speakers, genders : pd.Series of str
+        Of each recording.
+    n_folds, seed : int
+
+    Returns
+    -------
+    list of pd.Series
+
+    Raises
+    ------
+    ValueError
+        For fewer than three folds, or fewer speakers of a gender than folds.
+
+    Examples
+    --------
+    >>> speakers = pd.Series(["01", "02", "03", "12", "26", "28"])
+    >>> genders = pd.Series(["male"] * 3 + ["female"] * 3)
+    >>> for fold in grouped_folds(speakers, genders, n_folds=3):
+    ...     print(sorted(speakers[fold == "test"]))
+    ['01', '28']
+    ['02', '12']
+    ['03', '26']
     """
     if n_folds < 3:
         raise ValueError("training, validation and test need at least three folds, and as many speakers of each gender")
@@ -84,8 +161,18 @@ def grouped_folds(speakers: pd.Series, genders: pd.Series, *, n_folds: int = 5, 
 
 
 def random_like(fold: pd.Series, *, seed: int = SEED) -> pd.Series:
-    """The fold's parts dealt out to images at random: parts of the same sizes, speakers in whatever parts.
+    """Deal a fold's parts out to images at random: parts of the same sizes, without regard to the speaker.
 
-    With many images of each speaker, as in AudioMNIST, all of them are in every part.
+    With many images of each speaker, as in AudioMNIST, all speakers are in every part.
+
+    Parameters
+    ----------
+    fold : pd.Series of str
+    seed : int
+
+    Returns
+    -------
+    pd.Series of str
+        With the index of `fold`.
     """
     return pd.Series(np.random.RandomState(seed).permutation(fold.to_numpy()), index=fold.index, name="part")

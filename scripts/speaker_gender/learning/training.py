@@ -1,8 +1,8 @@
-"""ResNet-34 by fastai: from ImageNet weights where they can be had, from scratch where they cannot.
+"""Training by fastai: from ImageNet weights where they are available, else from scratch.
 
-Training is resumable and repeatable: every epoch begins from a seed of its own, and after every epoch the network and
-its optimiser are kept, so that a run that was stopped ends with the same weights as one that was not. A trained model
-is a safetensors file beside a JSON card of what it is; neither can run code when it is read.
+Training is resumable and repeatable. Every epoch begins from a seed of its own. After every epoch the network and its
+optimiser are saved, so that a run that was stopped ends with the same weights as one that was not. A trained model is a
+safetensors file beside a JSON card that describes it. Neither can run code when it is read.
 """
 
 import importlib.metadata
@@ -37,10 +37,24 @@ HEAD_EPOCHS = 2  # with ImageNet weights: the new head alone, as in the study
 
 
 def train(learn: Learner, recipe: Recipe, *, checkpoint: Path, key: str, pretrained: bool) -> list[dict]:
-    """Trains to the end of the recipe and returns its history, one dict an epoch; resumes from a checkpoint.
+    """Train a Learner to the end of the recipe; resumes from a checkpoint.
 
-    pretrained: train the head alone first. checkpoint: where to keep the state between epochs; it is used only if it
-    was written under the same `key`, and it is removed by whoever saves the finished model.
+    Parameters
+    ----------
+    learn : Learner
+    recipe : Recipe
+    checkpoint : Path
+        Where the state is saved between epochs. An existing one is used only if it was written under the same key. The
+        caller removes it when the finished model is saved.
+    key : str
+        What determines the training.
+    pretrained : bool
+        Train the head alone first.
+
+    Returns
+    -------
+    list of dict
+        The history, one dict an epoch: stage, epoch, losses, metrics, seconds.
     """
     stages = [("head", HEAD_EPOCHS)] if pretrained else []
     stages.append(("all", recipe.epochs))
@@ -59,7 +73,7 @@ def train(learn: Learner, recipe: Recipe, *, checkpoint: Path, key: str, pretrai
             learn.freeze()
         else:
             learn.unfreeze()
-        if start:
+        if saved and start:
             restore_optimiser(learn, saved["optimiser"])
         keep = KeepEpochs(checkpoint, key, stage, history)
         try:
@@ -72,9 +86,17 @@ def train(learn: Learner, recipe: Recipe, *, checkpoint: Path, key: str, pretrai
 def find_learning_rate(
     corpus: Corpus, images: np.ndarray, table: pd.DataFrame, split: pd.Series, recipe: Recipe
 ) -> dict:
-    """fastai's learning-rate search, by the loss of the genders alone; cached.
+    """Search the learning rate with fastai, by the loss of the genders alone; cached.
 
-    Returns a dict of rates, smoothed losses and the suggestion (valley).
+    Parameters
+    ----------
+    corpus, images, table, split, recipe
+        See `train_model`.
+
+    Returns
+    -------
+    dict
+        rates, losses (smoothed) and suggestion (fastai's valley).
     """
 
     def search() -> dict:
@@ -100,22 +122,41 @@ def _learner_for(
     imagenet: dict[str, torch.Tensor] | None,
     stats: tuple[float, float] | None = None,
 ) -> Learner:
-    """A Learner with the batches that the recipe asks for, and a network of its seed."""
-    told, names = {}, []
+    """A Learner with the batches that the recipe asks for, and a network initialised from its seed."""
+    targets: dict[str, np.ndarray] = {}
+    names: list[str] = []
     if recipe.speaker_weight:
         names = sorted(table["speaker"][split == "train"].unique())
-        told = {
-            "speakers": pd.Index(names).get_indexer(table["speaker"]),  # -1: in the validation part only
+        targets = {
+            "speakers": pd.Index(names).get_indexer(pd.Index(table["speaker"])),  # -1: in the validation part only
             "digits": table["digit"].to_numpy(),
         }
-    batches = {"batch_size": recipe.batch_size, "max_shift": recipe.max_shift}
-    dls = make_dls(images, table["gender"], split, **batches, stats=stats, **told)
+    dls = make_dls(
+        images,
+        table["gender"],
+        split,
+        batch_size=recipe.batch_size,
+        max_shift=recipe.max_shift,
+        stats=stats,
+        **targets,
+    )
     set_seed(recipe.seed, reproducible=True)
     return make_learner(dls, recipe, imagenet, n_speakers=len(names))
 
 
 def fingerprint(table: pd.DataFrame, split: pd.Series) -> str:
-    """Stands for a set of images (columns image, path, gender, speaker, stamp) and its division into parts."""
+    """Digest a set of images and its division into parts.
+
+    Parameters
+    ----------
+    table : pd.DataFrame
+        Columns image, path, gender, speaker, stamp.
+    split : pd.Series of str
+
+    Returns
+    -------
+    str
+    """
     return digest(table[["image", "path", "gender", "speaker", "stamp"]].to_numpy().tolist(), split.tolist())
 
 
@@ -124,34 +165,49 @@ def _stands_for(images: np.ndarray, table: pd.DataFrame, split: pd.Series) -> li
 
 
 def model_path(corpus: Corpus, name: str) -> Path:
+    """Return the path of a corpus's model: results/<corpus>/models/<name>.safetensors."""
     return corpus.results / "models" / f"{name}.safetensors"
 
 
 def train_model(
     corpus: Corpus, images: np.ndarray, table: pd.DataFrame, split: pd.Series, recipe: Recipe, *, name: str
 ) -> tuple[Learner, dict]:
-    """A trained Learner and its card: from results/<corpus>/models/<name>.safetensors, or trained and saved there.
+    """Load a trained Learner, or train it and save it as results/<corpus>/models/<name>.safetensors.
 
-    images: uint8 (images, height, width) of the rows of `table` (as `fingerprint` needs it), divided by `split`.
-    The card says what the model is and how it came about: classes, view, image size, normalisation, corpus, split,
-    recipe, precision, history, versions.
+    Parameters
+    ----------
+    corpus : Corpus
+        In the view in question.
+    images : np.ndarray of uint8, shape (images, height, width)
+        Of the rows of `table`.
+    table : pd.DataFrame
+        See `fingerprint`; with a column digit for a recipe with a speaker_weight.
+    split : pd.Series of str
+        Part of each image: 'train', 'valid' or another one.
+    recipe : Recipe
+    name : str
+        Of the model.
+
+    Returns
+    -------
+    learn : Learner
+    card : dict
+        What the model is and how it came about: classes, view, image size, normalisation, corpus, split, recipe,
+        precision, history, versions.
+
+    Raises
+    ------
+    ModelError
+        Where the ImageNet weights that are named cannot be used.
     """
     path = model_path(corpus, name)
     stats = grey_stats(images[(split == "train").to_numpy()])
-    batches = {"batch_size": recipe.batch_size, "max_shift": recipe.max_shift}
-    dls = make_dls(images, table["gender"], split, **batches, stats=stats)
+    dls = make_dls(
+        images, table["gender"], split, batch_size=recipe.batch_size, max_shift=recipe.max_shift, stats=stats
+    )
     key = digest(_stands_for(images, table, split), corpus.view, VERSION, asdict(recipe), *named_weights(recipe))
-    if path.exists() and not recompute(path):
-        card = read_card(path)
-        from_scratch = os.environ.get("RESNET34_WEIGHTS") == "none"  # whatever it was that was trained before
-        if card["key"] == key and not (from_scratch and card.get("imagenet_weights")):
-            try:
-                learn = load_learner(path, dls, recipe, card)
-            except ModelError as error:
-                print(f"{error}: trained again")
-            else:
-                print(f"From the cache: {shown(path)}")
-                return learn, card
+    if saved := _saved_learner(path, key, dls, recipe):
+        return saved
     imagenet = imagenet_state() if recipe.architecture == "resnet34" else None
     learn = _learner_for(images, table, split, recipe, imagenet, stats)
     checkpoint = path.with_suffix(".checkpoint")
@@ -161,9 +217,55 @@ def train_model(
         learn, recipe, checkpoint=checkpoint, key=digest(key, imagenet is not None), pretrained=imagenet is not None
     )
     if recipe.speaker_weight:
-        learn.tell_speakers.detach()
+        learn.auxiliary_targets.detach()
         learn.dls = dls
-    card = {
+    card = _card(
+        corpus,
+        table,
+        split,
+        recipe,
+        history,
+        name=name,
+        stats=stats,
+        imagenet_weights=imagenet is not None,
+        key=key,
+    )
+    card = save_network(learn.model, card, path)
+    checkpoint.unlink(missing_ok=True)
+    return learn, card
+
+
+def _saved_learner(path: Path, key: str, dls: DataLoaders, recipe: Recipe) -> tuple[Learner, dict] | None:
+    """The saved model of this key and its card; None where there is none, or where it is to be trained again."""
+    if not path.exists() or recompute(path):
+        return None
+    card = read_card(path)
+    from_scratch = os.environ.get("RESNET34_WEIGHTS") == "none"  # whatever it was that was trained before
+    if card["key"] != key or (from_scratch and card.get("imagenet_weights")):
+        return None
+    try:
+        learn = load_learner(path, dls, recipe, card)
+    except ModelError as error:
+        print(f"{error}: trained again")
+        return None
+    print(f"From the cache: {shown(path)}")
+    return learn, card
+
+
+def _card(
+    corpus: Corpus,
+    table: pd.DataFrame,
+    split: pd.Series,
+    recipe: Recipe,
+    history: list[dict],
+    *,
+    name: str,
+    stats: tuple[float, float],
+    imagenet_weights: bool,
+    key: str,
+) -> dict:
+    """What a trained model is and how it came about."""
+    return {
         "name": name,
         "classes": list(GENDERS),
         "architecture": ARCHITECTURES[recipe.architecture],
@@ -174,7 +276,7 @@ def train_model(
         "split": {part: int(count) for part, count in split.value_counts().items()},
         "speakers": {part: int(table["speaker"][split == part].nunique()) for part in split.dropna().unique()},
         "recipe": asdict(recipe),
-        "imagenet_weights": imagenet is not None,
+        "imagenet_weights": imagenet_weights,
         "precision": precision(),
         "history": history,
         "seconds": round(sum(epoch["seconds"] for epoch in history), 1),
@@ -182,24 +284,51 @@ def train_model(
         "date": date.today().isoformat(),
         "key": key,
     }
-    card = save_network(learn.model, card, path)
-    checkpoint.unlink(missing_ok=True)
-    return learn, card
 
 
 def cached_cards(corpus: Corpus, pattern: str) -> list[dict]:
-    """The cards of the corpus's trained models whose names match a glob pattern, in the order of their names."""
+    """Read the cards of a corpus's trained models.
+
+    Parameters
+    ----------
+    corpus : Corpus
+    pattern : str
+        Glob pattern of the models' names.
+
+    Returns
+    -------
+    list of dict
+        In the order of the names.
+    """
     return [read_card(path) for path in sorted((corpus.results / "models").glob(f"{pattern}.json"))]
 
 
 def load_learner(path: Path, dls: DataLoaders, recipe: Recipe, card: dict) -> Learner:
-    """A Learner with a saved model's weights. Raises ModelError for a file that does not fit."""
+    """Make a Learner with a saved model's weights.
+
+    Parameters
+    ----------
+    path : Path
+        Of the safetensors file.
+    dls : DataLoaders
+    recipe : Recipe
+    card : dict
+
+    Returns
+    -------
+    Learner
+
+    Raises
+    ------
+    ModelError
+        For a file that does not fit.
+    """
     learn = make_learner(dls, recipe)
     load_weights(learn.model, path, card)
     return learn
 
 
 def versions() -> dict[str, str]:
-    """Versions of Python and of the packages that results depend on."""
+    """Return the versions of Python and of the packages that results depend on."""
     packages = ("torch", "torchvision", "fastai", "librosa", "scikit-image", "numpy", "pillow")
     return {"python": platform.python_version()} | {name: importlib.metadata.version(name) for name in packages}

@@ -1,8 +1,8 @@
-"""Voices to train on for people that were never heard: LibriSpeech's readers and AudioMNIST's, or synthetic ones.
+"""Training voices for the shipped model: LibriSpeech's readers and AudioMNIST's speakers, or synthetic ones.
 
-Every recording is cut into the windows that a recording of your own would be cut into, and every window is made into
-several images, each augmented in another way. Only data whose licence allows it is used: LibriSpeech is CC BY 4.0
-(Panayotov et al., ICASSP 2015, openslr.org/12), AudioMNIST MIT, the synthetic voices are the project's own.
+Every recording is cut into the windows that classification would cut it into. Every window is made into several images,
+each augmented in another way. Only data whose licence allows it is used: LibriSpeech is CC BY 4.0 (Panayotov et al.,
+ICASSP 2015, openslr.org/12), AudioMNIST MIT, and the synthetic voices are the project's own.
 """
 
 import importlib.metadata
@@ -22,7 +22,7 @@ from speaker_gender.corpora.corpus import Corpus, CorpusError, accepted_losses
 from speaker_gender.corpora.demo import make_demo_corpus
 from speaker_gender.corpora.librispeech import librispeech_recordings
 from speaker_gender.images.harmonic import PARAMETERS, band_powers, to_image
-from speaker_gender.sound.augmentation import VERSION as AUGMENTATION
+from speaker_gender.sound import augmentation, speech
 from speaker_gender.sound.augmentation import augment
 from speaker_gender.sound.reading import VERSION as READER
 from speaker_gender.sound.reading import AudioError, printable, read_signal
@@ -33,10 +33,12 @@ VERSION = 1  # part of the key of the images made here: raise it when a change h
 N_SYNTHETIC, SYNTHETIC_SEED = 400, 7  # speakers, none of whom is in the demo corpus
 SHORTEST_WORD, LONGEST_WORD = 0.3, 0.8  # seconds: what is cut out of read sentences, to be like a single word
 WORD_SHARE = 0.6
+SHORT_WORDS = "short words"
+ABLATIONS = (*augmentation.ABLATIONS, SHORT_WORDS)  # what can be left out in making the images
 
 
 class Source(NamedTuple):
-    """Where training voices come from: how many recordings of a speaker are used, and images made of each window."""
+    """How much of a source of training voices is used: recordings of a speaker, and images made of each window."""
 
     most_recordings: int
     images_per_window: int
@@ -46,14 +48,20 @@ SOURCES = {"synthetic": Source(10, 9), "audiomnist": Source(40, 9), "librispeech
 
 
 def synthetic_recordings() -> pd.DataFrame:
-    """Recordings of synthetic speakers, made when they are not there yet: source, speaker, gender, path."""
+    """List recordings of synthetic speakers, synthesised where they do not exist yet.
+
+    Returns
+    -------
+    pd.DataFrame
+        Columns: speaker, gender, source, path.
+    """
     folder = RESULTS / "shipped" / "synthetic"
     make_demo_corpus(folder, n_speakers=8 if smoke() else N_SYNTHETIC, n_repetitions=1, seed=SYNTHETIC_SEED)
     return _of_corpus(Corpus("synthetic", folder))
 
 
 def audiomnist_recordings() -> pd.DataFrame:
-    """The AudioMNIST recordings that are here (none without a clone beside the project), columns as above."""
+    """List the available AudioMNIST recordings (none without a clone beside the project), with the same columns."""
     return _of_corpus(Corpus("audiomnist", AUDIOMNIST)) if AUDIOMNIST.is_dir() else pd.DataFrame()
 
 
@@ -65,10 +73,28 @@ def _of_corpus(corpus: Corpus) -> pd.DataFrame:
 
 
 def training_recordings(*, synthetic_only: bool = False, synthetic_too: bool = False) -> pd.DataFrame:
-    """All training recordings: source, speaker ('<source> <key>'), gender, path, stamp (of the content), part.
+    """List all recordings for the shipped model's training, validation and calibration.
 
-    One in seven speakers of each source and gender is for validation and calibration; AudioMNIST's only train.
-    synthetic_too: synthetic voices beside those of people, in training only, to find out what they are good for.
+    One in seven speakers of each source and gender is held out for validation and calibration. AudioMNIST's speakers
+    are in the training set only.
+
+    Parameters
+    ----------
+    synthetic_only : bool
+        Synthetic voices alone, as without LibriSpeech.
+    synthetic_too : bool
+        Synthetic voices beside real ones, in the training set only, to measure what they are worth.
+
+    Returns
+    -------
+    pd.DataFrame
+        Columns: source, speaker ('<source> <key>'), gender, path, part ('train' or 'valid'), stamp (digest of the
+        content).
+
+    Raises
+    ------
+    CorpusError
+        Where a recording cannot be read.
     """
     readers = pd.DataFrame() if synthetic_only else librispeech_recordings()
     tables = [readers, audiomnist_recordings()] if len(readers) else [synthetic_recordings()]
@@ -92,19 +118,59 @@ def training_recordings(*, synthetic_only: bool = False, synthetic_too: bool = F
         raise CorpusError(f"{printable(error.filename)}: cannot be read ({error.strerror})") from None
 
 
+def check_ablation(without: str) -> None:
+    """Check the name of an ablation.
+
+    Parameters
+    ----------
+    without : str
+        One of ABLATIONS, or '' for none.
+
+    Raises
+    ------
+    ValueError
+        For another name, which would ablate nothing.
+    """
+    if without and without not in ABLATIONS:
+        raise ValueError(f"no such ablation: {without!r}; there are {', '.join(ABLATIONS)}")
+
+
 def augmented_images(
     recordings: pd.DataFrame, *, sources: dict[str, Source] = SOURCES, without: str = "", n_jobs: int | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Images, uint8 (images, 112, 30), and the row of `recordings` that each was made from; the same with any n_jobs.
+    """Make augmented images of recordings; the same with any number of workers.
 
-    without: "short words", or what `augment` can do without, to find out what it is good for.
-    Raises CorpusError where more recordings cannot be read than are accepted (see dataset.accepted_losses).
+    Parameters
+    ----------
+    recordings : pd.DataFrame
+        See `training_recordings`.
+    sources : dict of str to Source
+    without : str
+        What to leave out, to measure what it is worth: one of ABLATIONS, or '' for nothing.
+    n_jobs : int, optional
+        Worker processes; by default one per core.
+
+    Returns
+    -------
+    images : np.ndarray of uint8, shape (images, 112, 30)
+    rows : np.ndarray of int, shape (images,)
+        The row of `recordings` that each image was made from.
+
+    Raises
+    ------
+    CorpusError
+        Where more recordings cannot be read than are accepted (see corpus.accepted_losses).
+    ValueError
+        For an unknown ablation.
     """
+    check_ablation(without)
     jobs = list(zip(recordings["path"], recordings["source"], range(len(recordings))))
     work = Parallel(n_jobs=n_jobs or os.cpu_count(), return_as="generator", batch_size=8)(
         delayed(_images_of)(path, sources[source].images_per_window, number, without) for path, source, number in jobs
     )
-    images, rows, problems = [], [], []
+    images: list[np.ndarray] = []
+    rows: list[int] = []
+    problems: list[str] = []
     for number, made in enumerate(tqdm(work, "augmented images", total=len(jobs), unit="recording", leave=False)):
         if isinstance(made, str):
             problems.append(made)
@@ -129,9 +195,10 @@ def _images_of(path: Path, images_per_window: int, number: int, without: str) ->
     images = []
     for window in speech_windows(signal, sample_rate=WORKING_RATE):
         for _ in range(images_per_window):
-            piece = window.signal if without == "short words" else _word_of(window.signal, rng)
+            piece = window.signal if without == SHORT_WORDS else _word_of(window.signal, rng)
             behind = np.roll(signal, int(rng.integers(len(signal))))
-            images.append(to_image(band_powers(augment(piece, behind, rng, without=without))))
+            augmented = augment(piece, behind, rng, without="" if without == SHORT_WORDS else without)
+            images.append(to_image(band_powers(augmented)))
     return images
 
 
@@ -146,8 +213,24 @@ def _word_of(speech: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def images_key(recordings: pd.DataFrame, *, sources: dict[str, Source] = SOURCES, without: str = "") -> str:
-    """Stands for the images that `augmented_images` makes of the recordings."""
-    versions = [VERSION, READER, AUGMENTATION]
-    versions += [importlib.metadata.version(name) for name in ("numpy", "scipy", "soundfile", "soxr")]
+    """Digest all that determines the images of `augmented_images`.
+
+    Parameters
+    ----------
+    recordings, sources, without
+        See `augmented_images`.
+
+    Returns
+    -------
+    str
+
+    Raises
+    ------
+    ValueError
+        For an unknown ablation.
+    """
+    check_ablation(without)
+    packages = [importlib.metadata.version(name) for name in ("numpy", "scipy", "soundfile", "soxr")]
+    versions = [VERSION, READER, speech.VERSION, augmentation.VERSION, *packages]
     used = {source: sources[source] for source in sorted(set(recordings["source"]))}
     return digest(recordings.astype(str).to_numpy().tolist(), used, without, PARAMETERS, versions)

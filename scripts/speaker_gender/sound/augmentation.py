@@ -21,6 +21,7 @@ ENVELOPE_WINDOW, ENVELOPE_HOP, ENVELOPE_ORDER = 512, 128, 28  # samples, samples
 _WINDOW = np.hanning(ENVELOPE_WINDOW + 1)[:-1]
 LINE_ENDS = (3_200, 5_500)  # Hz: of telephones, voice messages, recordings at 8 and 11 kHz
 MOST_GAIN = 4.0  # nepers, of the envelope's correction in one bin
+ABLATIONS = ("another voice", "surroundings", "narrow lines")  # what `augment` can leave as it was
 
 
 def augment(speech: np.ndarray, other: np.ndarray, rng: np.random.Generator, *, without: str = "") -> np.ndarray:
@@ -29,6 +30,8 @@ def augment(speech: np.ndarray, other: np.ndarray, rng: np.random.Generator, *, 
     other: other speech, to be heard faintly behind it in some cases. without: "another voice", "surroundings" or
     "narrow lines", to leave that as it was and find out what changing it is good for.
     """
+    if without and without not in ABLATIONS:
+        raise ValueError(f"no such ablation: {without!r}; there are {', '.join(ABLATIONS)}")
     semitones, formants = rng.uniform(*RAISED), np.exp(rng.uniform(*np.log(FORMANT_SCALES)))
     if without == "another voice":
         semitones, formants = 0.0, 1.0
@@ -165,6 +168,7 @@ def through_mu_law(signal: np.ndarray) -> np.ndarray:
 
 
 def rms(signal: np.ndarray) -> float:
+    """Root of the mean square of a signal, shape (samples,)."""
     return float(np.sqrt(np.mean(np.square(signal))))
 
 

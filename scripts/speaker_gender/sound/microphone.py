@@ -1,6 +1,7 @@
 """The microphone: what there is to record from, and a take of speech from it."""
 
 import os
+import re
 import sys
 import time
 import wave
@@ -23,13 +24,17 @@ PATIENCE = 3  # seconds without sound after which the microphone is given up
 QUIETEST_SHOWN = -60  # dBFS, the left end of the level meter
 
 
+# What sound systems offer beside microphones: ALSA's null device, which sends zeros, and what outputs play.
+NOT_MICROPHONES = re.compile(
+    r"discard all samples|^monitor of |\.monitor$|\bnull (output|input|device)\b", re.IGNORECASE
+)
 CLIPPED_SAMPLES = 3  # at the extremes of 16 bits
 
 
 WARNINGS = {
     "clipped": "it is clipped: speak more softly or further from the microphone",
     "silence": "it is silent: is the microphone muted, or another one in use (--list-devices)?",
-    "noise only": "no voice is heard in it",
+    "no speech": "nobody is heard speaking in it",
     "too short": "there is hardly any speech in it",
 }
 
@@ -71,8 +76,20 @@ def warning(signal: np.ndarray, *, sample_rate: int) -> str | None:
     """What is wrong with an int16 recording, as one of WARNINGS' values; None if it is fine."""
     if np.sum((signal == np.iinfo(np.int16).max) | (signal == np.iinfo(np.int16).min)) >= CLIPPED_SAMPLES:
         return WARNINGS["clipped"]
+    if not signal.any():
+        return f"it holds nothing but zeros: {why_only_zeros()}"
     reason = why_not_speech(signal.astype(np.float64), sample_rate=sample_rate)
     return WARNINGS[reason] if reason else None
+
+
+def why_only_zeros(system: str = sys.platform) -> str:
+    """What most likely keeps a microphone silent to the last bit, in the words of the system's own settings."""
+    return {
+        "darwin": "macOS sends zeros to programs without permission: System Settings, Privacy & Security, Microphone, "
+        "allow the terminal; or the input volume in Sound is at zero",
+        "win32": "Windows sends zeros to programs without permission: Settings, Privacy & security, Microphone, let "
+        "desktop apps access it; or the device is muted in Sound settings",
+    }.get(system, "it is muted, or its capture level is at zero: look at the sound settings, or at alsamixer (F4)")
 
 
 def write_wav(path: Path, signal: np.ndarray, *, sample_rate: int) -> None:
@@ -108,7 +125,13 @@ def backends() -> list:
 
 
 def microphones() -> list[dict]:
-    """miniaudio's records (`name`, `id`, …) of what can be recorded from. Raises RecordingError if there is nothing."""
+    """Records of miniaudio (`name`, `id`, …) of the microphones, without ALSA's null device and monitors of outputs.
+
+    Raises
+    ------
+    RecordingError
+        If there is none.
+    """
     import miniaudio
 
     try:
@@ -116,6 +139,7 @@ def microphones() -> list[dict]:
             found = miniaudio.Devices(backends()).get_captures()
     except miniaudio.MiniaudioError:
         found = []
+    found = [device for device in found if not NOT_MICROPHONES.search(device["name"])]
     if not found:
         raise RecordingError("no microphone or sound server found")
     return found
@@ -143,7 +167,8 @@ class Microphone:
     def __init__(self, wanted: str | None):
         import miniaudio
 
-        device_id = choose(microphones(), wanted)["id"] if wanted else None
+        found = microphones()  # also for the default one: where there is no other, it would be ALSA's null device
+        device_id = choose(found, wanted)["id"] if wanted else None
         try:
             with quiet_libraries():
                 self.device = miniaudio.CaptureDevice(

@@ -1,58 +1,39 @@
-"""The speech in a signal: whether there is any to classify, and where it lies."""
+"""The speech in a signal: whether there is any to classify, and where it lies.
 
+Silero VAD finds it (github.com/snakers4/silero-vad, MIT), a small recurrent network whose weights lie in the package
+`silero-vad` as ONNX. ONNX Runtime runs it; the package itself is not imported, since it imports torch.
+results/speech_detectors.json compares it with others.
+"""
+
+import functools
+import importlib.util
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import onnxruntime
+import soxr
 
-from speaker_gender.config import RECORDING_SAMPLES, SAMPLE_RATE
+from speaker_gender.config import RECORDING_SAMPLES, SAMPLE_RATE, WORKING_RATE
 from speaker_gender.sound.reading import INT16_FULL_SCALE
 
-FRAME, HOP = 0.040, 0.010  # seconds
+VERSION = 3  # part of the keys of what depends on it: raise it when a change here changes what is taken for speech
 
-
-LEVEL_BAND = (80, 8_000)  # Hz: above rumble and a mains hum's fundamental, with the fricatives
-
-
-PITCH_BAND = (80, 4_000)  # Hz, of the harmonics that tell voicing
-
-
-PITCHES = (60, 420)  # Hz
-
-
-MIN_PERIODICITY = 0.3  # of 1; noise hardly ever reaches it in three frames with one pitch, a vowel does
-
-
-MAX_PITCH_STEP = 0.15  # from frame to frame; where there is no pitch it jumps about
-
-
-MIN_VOICED = 3  # frames in a row
-
-
-SILENCE = -72  # dBFS of the loudest frame; AudioMNIST's quietest recording has -51
-
-
-ABOVE_FLOOR = 6  # dB over the recording's noise floor
-
-
-VOICED_RANGE, SPEECH_RANGE = 30, 35  # dB below the loudest voiced frame
-
-
-STEADY_LEVEL, STEADY_PITCH = 1, 0.02  # dB, ratio: within these a voice never keeps, and a tone does
-
-
-MIN_SPEECH = 0.1  # seconds
-
-
+FRAME, CONTEXT, STATE = 512, 64, 128  # samples at 16 kHz that the network gets at a time, and before them; its memory
+FRAMES_AT_ONCE = 512  # 16 s
+SURROUNDINGS = 0.5  # seconds of silence before and after, because its first and last frames are its worst
+PEAK = 0.9  # of full scale: the level at which the network gets a signal; louder, drums sound like voices to it
+SHIFTS = (0, FRAME // 2)  # samples: an attack that meets a frame's beginning sounds more like speech to the network
+THRESHOLD, LOW_THRESHOLD = 0.6, 0.35  # probability at which speech begins, and under which it ends
+SILENCE = -84  # dBFS of the loudest sample; AudioMNIST's quietest recording has -40
+MIN_SECONDS = 0.1  # of a recording
+MIN_SPEECH = 3  # frames in a row of a recording that is longer than a window: music has chance ones
 LONGEST_GAP = 0.2  # seconds: a plosive's closure within a word is shorter
-
-
 MARGIN = 0.1  # seconds of surroundings around speech, as in AudioMNIST
-
-
-SHORTEST_CUT = 0.3  # seconds: no window cut from longer speech is shorter
-
-
-CLIPPED_AMPLITUDE, CLIPPED_SHARE = 0.8, 0.1  # of the peak, of the speech's samples
+CLIPPED_AMPLITUDE, CLIPPED_SHARE = (
+    0.98,
+    0.02,
+)  # of the peak, of the samples: a sine has 0.13 so near its peak, speech 0.001
 
 
 class Window(NamedTuple):
@@ -62,146 +43,156 @@ class Window(NamedTuple):
     signal: np.ndarray
 
 
+def speech_probability(signal: np.ndarray, *, sample_rate: int) -> np.ndarray:
+    """Probability that somebody speaks, every 32 ms.
+
+    Parameters
+    ----------
+    signal : ndarray
+        Any scale, shape (samples,). Its offset is taken out and its level is normalised.
+    sample_rate : int
+        In Hz.
+
+    Returns
+    -------
+    ndarray
+        float32 in 0…1, shape (frames,); frame i begins at i × 32 ms.
+    """
+    signal = signal - signal.mean()
+    if sample_rate != WORKING_RATE:
+        signal = soxr.resample(signal, sample_rate, WORKING_RATE, quality="MQ")
+    signal = signal * (PEAK / max(np.abs(signal).max(initial=0), 1e-9))
+    return np.stack([_probability(signal, shift) for shift in SHIFTS]).mean(axis=0)
+
+
+def _probability(signal: np.ndarray, shift: int) -> np.ndarray:
+    """The network's probabilities where its frames begin so many samples before the signal's, shape (frames,)."""
+    around = round(SURROUNDINGS * WORKING_RATE / FRAME)
+    n_frames = -(-len(signal) // FRAME)
+    frames = np.zeros((around + n_frames + around, FRAME), np.float32)
+    start = around * FRAME + shift
+    frames.reshape(-1)[start : start + len(signal)] = signal
+    before = np.zeros((len(frames), CONTEXT), np.float32)
+    before[1:] = frames[:-1, -CONTEXT:]
+    inputs = np.concatenate([before, frames], axis=1)
+    hidden, cell = np.zeros((2, 1, 1, STATE), np.float32)
+    found = []
+    for first in range(0, len(inputs), FRAMES_AT_ONCE):
+        block = {"input": inputs[first : first + FRAMES_AT_ONCE], "h": hidden, "c": cell}
+        probability, hidden, cell = _network().run(["speech_probs", "hn", "cn"], block)
+        found.append(probability.reshape(-1))
+    return np.concatenate(found)[around : around + n_frames]
+
+
+@functools.cache
+def _network() -> onnxruntime.InferenceSession:
+    onnxruntime.disable_telemetry_events()
+    package = importlib.util.find_spec("silero_vad")
+    if package is None or not package.submodule_search_locations:
+        raise ModuleNotFoundError("the package silero-vad is not installed: bash scripts/run.sh installs it")
+    path = Path(package.submodule_search_locations[0]) / "data" / "silero_vad_16k_sequence.onnx"
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1  # one file is too short for more
+    return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+
+
 def find_speech(signal: np.ndarray, *, sample_rate: int) -> tuple[list[Window], str | None]:
-    """The windows with speech in a recording, and why there are none: what the next two functions give, at once."""
-    stretches, reason, level = _analyse_speech(signal, sample_rate=sample_rate)
+    """The windows with speech in a recording, and why there are none.
+
+    A recording that is no longer than a second is one window, as it is in training. In a longer one each stretch of
+    speech between pauses is one, with 0.1 s around it; a longer stretch is divided evenly.
+
+    Parameters
+    ----------
+    signal : ndarray
+        On the int16 scale, shape (samples,).
+    sample_rate : int
+        In Hz.
+
+    Returns
+    -------
+    windows : list of Window
+        In order, each of at most 47,998 samples at 48 kHz. Their signals are views.
+    reason : str or None
+        'silence' (no sample above -84 dBFS), 'no speech', or 'too short' (under 0.1 s); None where there are windows.
+    """
+    if len(signal) < MIN_SECONDS * sample_rate:
+        return [], "too short"
+    if np.abs(signal - signal.mean()).max() < INT16_FULL_SCALE * 10 ** (SILENCE / 20):
+        return [], "silence"
     longest = RECORDING_SAMPLES * sample_rate // SAMPLE_RATE
-    if reason:
-        return [], reason
+    fewest = MIN_SPEECH if len(signal) > longest else 1
+    stretches = speech_stretches(signal, sample_rate=sample_rate, fewest=fewest)
+    if not stretches:
+        return [], "no speech"
     if len(signal) <= longest:
         return [Window(0, signal)], None
-    pieces = [piece for stretch in stretches for piece in _cut(*stretch, longest, level, sample_rate)]
-    return [Window(start, signal[start:stop]) for start, stop in pieces], None
+    edges: list[tuple[int, int]] = []
+    for start, stop in stretches:
+        n_windows = -(-(stop - start) // longest)
+        inner = np.linspace(start, stop, n_windows + 1).round().astype(int).tolist()
+        edges += zip(inner, inner[1:])
+    return [Window(start, signal[start:stop]) for start, stop in edges], None
+
+
+def speech_stretches(signal: np.ndarray, *, sample_rate: int, fewest: int = MIN_SPEECH) -> list[tuple[int, int]]:
+    """First and last sample of each stretch of speech, with 0.1 s around it, across pauses of up to 0.2 s.
+
+    Parameters
+    ----------
+    signal : ndarray
+        Any scale, shape (samples,).
+    sample_rate : int
+        In Hz.
+    fewest : int
+        Frames of 32 ms that a stretch has at least.
+
+    Returns
+    -------
+    list of tuple of int
+        In order; no two overlap.
+    """
+    probability = speech_probability(signal, sample_rate=sample_rate)
+    frame, margin, gap = (round(seconds * sample_rate) for seconds in (FRAME / WORKING_RATE, MARGIN, LONGEST_GAP))
+    found: list[tuple[int, int]] = []
+    for first, last in _runs(probability >= LOW_THRESHOLD):
+        if last + 1 - first < fewest or probability[first : last + 1].max() < THRESHOLD:
+            continue
+        start, stop = first * frame, min((last + 1) * frame, len(signal))
+        if found and start - found[-1][1] <= gap:
+            start = found.pop()[0]
+        found.append((start, stop))
+    edges = [0, *((stop + start) // 2 for (_, stop), (start, _) in zip(found, found[1:])), len(signal)]
+    return [
+        (max(start - margin, low), min(stop + margin, high))
+        for (start, stop), low, high in zip(found, edges, edges[1:])
+    ]
+
+
+def _runs(active: np.ndarray) -> list[tuple[int, int]]:
+    """First and last index of each run of True."""
+    steps = np.flatnonzero(np.diff(np.concatenate([[False], active, [False]]).astype(np.int8)))
+    return [(int(first), int(end) - 1) for first, end in steps.reshape(-1, 2)]
 
 
 def why_not_speech(signal: np.ndarray, *, sample_rate: int) -> str | None:
-    """Why a recording cannot be classified: 'too short', 'silence', 'noise only', 'clipped'; None where it can be.
-
-    signal: on the int16 scale, shape (samples,). Only 'silence' depends on the scale (no frame above -72 dBFS). Noise
-    is what is not voiced, or steady: hiss, hum, tones, clicks, and whispering, in which there is no pitch either.
-    Speech or a recording under 0.1 s is too short. Clipped: a tenth of the samples of speech are near their peak.
-    """
+    """Why a recording cannot be classified: `find_speech`'s reason, or None where it can be."""
     return find_speech(signal, sample_rate=sample_rate)[1]
 
 
 def speech_windows(signal: np.ndarray, *, sample_rate: int) -> list[Window]:
-    """The recording in pieces of at most 47,998 samples (at 48 kHz) with speech in them, in order.
-
-    signal: on the int16 scale, shape (samples,). A recording that is no longer than that is one window, as it is in
-    training. Else each stretch of speech between pauses is one, with 0.1 s around it; a longer stretch is cut where it
-    is quietest between half a window and a whole one. Empty where `why_not_speech` has a reason. Windows are views.
-    """
+    """The windows with speech in a recording: those of `find_speech`, empty where it has a reason."""
     return find_speech(signal, sample_rate=sample_rate)[0]
 
 
-def _cut(start: int, stop: int, longest: int, level: np.ndarray, sample_rate: int) -> list[tuple[int, int]]:
-    """A stretch (samples) in pieces of at most `longest`, cut where `level` (dB a frame) is lowest."""
-    hop_length, shortest = round(HOP * sample_rate), round(SHORTEST_CUT * sample_rate)
-    pieces = []
-    while stop - start > longest:
-        first = -(-(start + longest // 2) // hop_length)
-        last = min(start + longest, stop - shortest) // hop_length
-        cut = (first + int(np.argmin(level[first : last + 1]))) * hop_length
-        pieces.append((start, cut))
-        start = cut
-    return [*pieces, (start, stop)]
+def is_clipped(signal: np.ndarray) -> bool:
+    """Whether a recording was too loud for its microphone: many of its samples lie at its very peak.
 
-
-def _analyse_speech(signal: np.ndarray, *, sample_rate: int) -> tuple[list[tuple[int, int]], str | None, np.ndarray]:
-    """Stretches of speech with their margins (first and last sample), why there are none, level of each frame (dB)."""
-    if len(signal) < MIN_SPEECH * sample_rate:
-        return [], "too short", np.empty(0)
-    level, periodicity, pitch = _analyse(signal, sample_rate=sample_rate)
-    if level.max() < SILENCE:
-        return [], "silence", level
-    floor = np.percentile(level, 10) + ABOVE_FLOOR
-    voiced = _in_runs((periodicity > MIN_PERIODICITY) & (level > floor), pitch)
-    if not voiced.any():
-        return [], "noise only", level
-    loudest = level[voiced].max()  # of the voice, because a click may be louder
-    voiced &= level > loudest - VOICED_RANGE
-    if _is_tone(level[voiced], pitch[voiced]):
-        return [], "noise only", level
-
-    active = level > max(floor, loudest - SPEECH_RANGE)
-    cores = np.zeros(len(active), dtype=bool)  # one piece of a tenth of a second: knocks in a row are none
-    for first, last in _stretches(active, longest_gap=0):
-        is_long = last + 1 - first >= MIN_SPEECH / HOP
-        cores[first : last + 1] = is_long and voiced[first : last + 1].sum() >= MIN_VOICED
-    stretches = _stretches(active, longest_gap=round(LONGEST_GAP / HOP))
-    stretches = [(first, last) for first, last in stretches if cores[first : last + 1].any()]
-    if not stretches:
-        return [], "too short", level
-    hop_length, margin = round(HOP * sample_rate), round(MARGIN * sample_rate)
-    spans = [
-        (max(first * hop_length - margin, 0), min(last * hop_length + margin, len(signal))) for first, last in stretches
-    ]
-    peak = max(np.abs(signal[start:stop]).max() for start, stop in spans)
-    n_near_peak = sum(np.sum(np.abs(signal[start:stop]) > CLIPPED_AMPLITUDE * peak) for start, stop in spans)
-    clipped = n_near_peak > CLIPPED_SHARE * sum(stop - start for start, stop in spans)
-    return spans, "clipped" if clipped else None, level
-
-
-def _analyse(signal: np.ndarray, *, sample_rate: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Level (dBFS), periodicity (1: perfectly periodic) and pitch (Hz) of each frame, all of shape (frames,).
-
-    Frame i is centred on sample i × 10 ms. Periodicity is the highest peak of the autocorrelation, divided by the
-    window's own (Boersma 1993). The autocorrelation is the inverse transform of the power spectrum, here weighted by
-    the root of frequency: noise that is strongest at low frequencies would look periodic otherwise.
+    Parameters
+    ----------
+    signal : ndarray
+        Any scale, shape (samples,). Its offset is taken out first.
     """
-    frame_length, hop_length, n_fft = (round(seconds * sample_rate) for seconds in (FRAME, HOP, 0.064))
-    window = np.hanning(frame_length + 1)[:-1]
-    frequency = np.fft.rfftfreq(n_fft, 1 / sample_rate)
-    in_level = (frequency >= LEVEL_BAND[0]) & (frequency <= LEVEL_BAND[1])
-    n_bins = np.searchsorted(frequency, min(PITCH_BAND[1], sample_rate / 2))  # fewer bins: a lower rate of lags
-    weight = np.where(frequency >= PITCH_BAND[0], np.sqrt(frequency), 0)[:n_bins]
-    lag_rate = 2 * (n_bins - 1) / n_fft * sample_rate
-    lags = np.arange(int(lag_rate / PITCHES[1]) - 1, int(lag_rate / PITCHES[0]) + 2)
-    of_window = np.fft.irfft(np.abs(np.fft.rfft(window, n_fft)[:n_bins]) ** 2)
-    full_scale = INT16_FULL_SCALE**2 * np.sum(window**2) * n_fft / 2
-
-    n_frames, at_a_time = len(signal) // hop_length + 1, 1_000  # 10 s: an hour's frames would not fit into memory
-    level, periodicity, pitch = [], [], []
-    for start in range(0, n_frames, at_a_time):
-        first = start * hop_length - frame_length // 2
-        last = first + (min(at_a_time, n_frames - start) - 1) * hop_length + frame_length
-        piece = signal[max(first, 0) : last]
-        piece = np.pad(piece, (max(-first, 0), max(last - len(signal), 0)), mode="edge")
-        block = np.lib.stride_tricks.sliding_window_view(piece, frame_length)[::hop_length]
-        block = (block - block.mean(axis=1, keepdims=True)) * window  # an offset would leak into every band
-        power = np.abs(np.fft.rfft(block, n_fft)) ** 2
-        level.append(10 * np.log10(power[:, in_level].sum(axis=1) / full_scale + 1e-20))
-        autocorrelation = np.fft.irfft(power[:, :n_bins] * weight)
-        normal = np.maximum(autocorrelation[:, :1], 1e-20) * of_window[lags] / of_window[0]
-        height = autocorrelation[:, lags] / normal
-        before, here, after = height[:, :-2], height[:, 1:-1], height[:, 2:]
-        peaks = np.where((here >= before) & (here >= after), here, 0)
-        periodicity.append(peaks.max(axis=1))
-        pitch.append(lag_rate / lags[1:-1][peaks.argmax(axis=1)])
-    return np.concatenate(level), np.concatenate(periodicity), np.concatenate(pitch)
-
-
-def _in_runs(candidates: np.ndarray, pitch: np.ndarray) -> np.ndarray:
-    """Those of the candidate frames (bool) that follow each other in threes or more, with a pitch that moves slowly."""
-    voiced = np.zeros(len(candidates), dtype=bool)
-    joined = candidates[1:] & candidates[:-1] & (np.abs(np.diff(np.log(pitch))) < MAX_PITCH_STEP)
-    for first, last in _stretches(joined, longest_gap=0):
-        if last + 2 - first >= MIN_VOICED:
-            voiced[first : last + 2] = True
-    return voiced
-
-
-def _stretches(active: np.ndarray, *, longest_gap: int) -> list[tuple[int, int]]:
-    """First and last frame of each stretch of active frames, across gaps of up to `longest_gap` frames."""
-    indices = np.flatnonzero(active)
-    breaks = np.flatnonzero(np.diff(indices) > longest_gap + 1)
-    if not len(indices):
-        return []
-    return list(zip(indices[np.r_[0, breaks + 1]].tolist(), indices[np.r_[breaks, len(indices) - 1]].tolist()))
-
-
-def _is_tone(level: np.ndarray, pitch: np.ndarray) -> bool:
-    """Whether most voiced frames have one level (dB) and one pitch (Hz): a hum or a beep."""
-    quietest, loudest = np.percentile(level, [20, 80])
-    lowest, highest = np.percentile(pitch, [20, 80])
-    return loudest - quietest < STEADY_LEVEL and highest / lowest < 1 + STEADY_PITCH
+    centred = np.abs(signal - np.median(signal))
+    peak = centred.max(initial=0)
+    return peak > 0 and float(np.mean(centred > CLIPPED_AMPLITUDE * peak)) > CLIPPED_SHARE

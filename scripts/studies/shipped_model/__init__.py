@@ -1,1 +1,1 @@
-"""The model that ships: trained, assessed on corpora that it was not trained on, ablated."""
+"""The shipped model: trained, evaluated on unseen speakers, ablated."""

@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""What the shipped model owes to what: trained with one thing left out at a time, and asked about a corpus.
+"""Ablation of the shipped model: trained with one thing left out at a time, and evaluated on a corpus.
 
     python scripts/studies/shipped_model/ablate.py CORPUS
 
-The corpus is one that the model has not heard. Each is trained as train_shipped_model.py does it, but with two seeds
-and a third of the images, shown more often, and asked twice: about the recordings as they are, and about the same at
-8 kHz. Writes results/shipped/ablation.json; resumes after Ctrl-C.
+Each model is trained as shipped_model/train.py does it, but with two seeds and a third of the images, for one more
+epoch. Each is evaluated twice on the corpus's unseen speakers: on the recordings as they are, and on the same at 8 kHz.
+Writes results/shipped/ablation.json; resumes after Ctrl-C.
 """
 
 import argparse
@@ -13,13 +13,14 @@ import sys
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
+from typing import TypedDict
 
 import numpy as np
 import pandas as pd
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from speaker_gender.answering.assessment import ask, figures, unheard_recordings
+from speaker_gender.answering.assessment import figures, predict_recordings, unseen_recordings
 from speaker_gender.caching import write_json
 from speaker_gender.config import RESULTS, SEED
 from speaker_gender.corpora.corpus import CorpusError
@@ -35,8 +36,18 @@ SEEDS = train.SEEDS[:2]
 SOURCES = {
     name: source._replace(images_per_window=source.images_per_window // 3) for name, source in voices.SOURCES.items()
 }
-NARROW_RATE = 8_000  # Hz
-LEFT_OUT = {  # what is left out → how
+TELEPHONE_RATE = 8_000  # Hz
+
+
+class Change(TypedDict, total=False):
+    """How a model's training differs from the shipped model's."""
+
+    without: str  # one of voices.ABLATIONS
+    share: float  # of the training speakers that are kept
+    synthetic_too: bool
+
+
+LEFT_OUT: dict[str, Change] = {  # what is left out, under the name that results/shipped/ablation.json has it → how
     "nothing": {},
     "raised voices": {"without": "another voice"},
     "rooms, lines and noise": {"without": "surroundings"},
@@ -49,44 +60,61 @@ LEFT_OUT = {  # what is left out → how
 
 
 def fewer_speakers(recordings: pd.DataFrame, share: float) -> pd.DataFrame:
-    """The recordings of a share of the training speakers of each gender, and all of the validation speakers."""
+    """Keep the recordings of a share of the training speakers of each gender, and of all validation speakers.
+
+    Parameters
+    ----------
+    recordings : pd.DataFrame
+        See voices.training_recordings.
+    share : float
+        0…1.
+
+    Returns
+    -------
+    pd.DataFrame
+    """
     generator = np.random.default_rng(SEED)
     train = recordings[recordings["part"] == "train"]
-    kept = set()
+    kept: set[str] = set()
     for _, speakers in train.groupby("gender")["speaker"]:
         kept.update(generator.permutation(np.unique(speakers))[: round(share * speakers.nunique())])
     return recordings[recordings["speaker"].isin(kept) | (recordings["part"] != "train")].reset_index(drop=True)
 
 
+def _trained(name: str, change: Change) -> tuple[Path, dict]:
+    """The file and the card of the model that is trained with this change; resumed or from the cache."""
+    recordings = voices.training_recordings(synthetic_too=change.get("synthetic_too", False))
+    if "share" in change:
+        recordings = fewer_speakers(recordings, change["share"])
+    file = "without_" + name.replace(" ", "_").replace(",", "")
+    without = change.get("without", "")
+    card = train.train(recordings, file, recipe=RECIPE, seeds=SEEDS, sources=SOURCES, without=without)
+    return train.FOLDER / f"{file}.safetensors", card
+
+
 def main() -> int:
+    """Run the command line; returns the exit status."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("corpus", help="a folder in AudioMNIST's layout")
     options = parser.parse_args()
-    rows, asked, as_it_is = {}, None, None
+    for change in LEFT_OUT.values():  # before hours of training
+        voices.check_ablation(change.get("without", ""))
+    rows, recordings, reference = {}, None, None
     try:
         corpus = resolve_corpus(options.corpus)
-        for name, how in LEFT_OUT.items():
-            recordings = voices.training_recordings(synthetic_too=how.get("synthetic_too", False))
-            recordings = fewer_speakers(recordings, how["share"]) if "share" in how else recordings
-            file = "without_" + name.replace(" ", "_").replace(",", "")
-            card = train.train(
-                recordings,
-                file,
-                recipe=RECIPE,
-                seeds=SEEDS,
-                sources=SOURCES,
-                without=how.get("without", ""),
+        for name, change in LEFT_OUT.items():
+            model, card = _trained(name, change)
+            if recordings is None:  # the first model has the most training speakers: all others are evaluated alike
+                recordings = unseen_recordings(corpus, model)
+            predictions, at_8_khz = (
+                predict_recordings(model, recordings, sample_rate=rate) for rate in (None, TELEPHONE_RATE)
             )
-            model = train.FOLDER / f"{file}.safetensors"
-            if asked is None:  # of speakers that the model of all of them has not heard
-                asked = unheard_recordings(corpus, model)
-            answers, narrow = (ask(model, asked, sample_rate=rate) for rate in (None, NARROW_RATE))
-            as_it_is = answers if as_it_is is None else as_it_is
-            both = answers["p_female"].notna() & as_it_is["p_female"].notna()
-            rows[name] = figures(answers)["recordings"] | {
+            reference = predictions if reference is None else reference
+            both = predictions["p_female"].notna() & reference["p_female"].notna()
+            rows[name] = figures(predictions)["recordings"] | {
                 "training_speakers": card["speakers"]["train"],
-                "difference": paired_difference(answers[both], as_it_is[both]),
-                "at_8_khz": figures(narrow)["recordings"],
+                "difference": paired_difference(predictions[both], reference[both]),
+                "at_8_khz": figures(at_8_khz)["recordings"],
             }
             print(
                 f"without {name}: balanced accuracy {rows[name]['scores']['balanced_accuracy']:.1%}, "

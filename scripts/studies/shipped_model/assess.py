@@ -1,21 +1,28 @@
 #!/usr/bin/env python3
-"""Ask the shipped model about every recording of a corpus, as `classify_wavs.py` would, and keep how well it did.
+"""Evaluate the shipped model on every recording of a corpus, classified as `classify_wavs.py` does; write the scores.
 
     python scripts/studies/shipped_model/assess.py CORPUS [--model PATH] [--doubtful SPEAKER…] [--sample-rate HZ]
 
 Writes results/shipped/<model>_on_<corpus>.json (<corpus>_at_<HZ>_hz where a rate is given): scores by recording and by
 speaker, with intervals over speakers, and once more without the speakers whose label is doubtful. CORPUS may be
-'librispeech'. Speakers that the model was trained on are left out. Nothing here trains or chooses anything.
+'librispeech'. Speakers in the model's training set are left out. Nothing here trains or chooses anything.
 """
 
 import argparse
 import sys
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from speaker_gender.answering.assessment import LEAST_RATE, ask, figures, unheard_readers, unheard_recordings
+from speaker_gender.answering.assessment import (
+    LEAST_RATE,
+    figures,
+    predict_recordings,
+    unseen_readers,
+    unseen_recordings,
+)
 from speaker_gender.answering.classifier import default_model
 from speaker_gender.caching import write_json
 from speaker_gender.config import RESULTS, SAMPLE_RATE
@@ -27,10 +34,11 @@ from speaker_gender.learning.training import versions
 
 
 def main() -> int:
+    """Run the command line; returns the exit status."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("corpus", help="a folder in AudioMNIST's layout, 'demo' or 'librispeech'")
     parser.add_argument("--model", type=Path, help="a safetensors file with its JSON card (default: the project's own)")
-    parser.add_argument("--doubtful", nargs="*", default=[], metavar="SPEAKER", help="whose label is to be doubted")
+    parser.add_argument("--doubtful", nargs="*", default=[], metavar="SPEAKER", help="speakers whose label is doubtful")
     parser.add_argument("--sample-rate", type=int, metavar="HZ", help="as if recorded at this rate, such as 8000")
     options = parser.parse_args()
     if options.sample_rate and not LEAST_RATE <= options.sample_rate <= SAMPLE_RATE:
@@ -38,14 +46,15 @@ def main() -> int:
     try:
         model = options.model or default_model()
         if options.corpus == "librispeech":
-            name, title, recordings = "librispeech", "LibriSpeech's readers", unheard_readers(model)
+            name, title, recordings = "librispeech", "LibriSpeech's readers", unseen_readers(model)
         else:
             corpus = resolve_corpus(options.corpus)
-            name, title, recordings = corpus.name, corpus.title, unheard_recordings(corpus, model)
+            name, title, recordings = corpus.name, corpus.title, unseen_recordings(corpus, model)
         if unknown := sorted(set(options.doubtful) - set(recordings["speaker"])):
             parser.error(f"{title}: no recordings of a speaker {unknown[0]}")
-        predictions = ask(model, recordings, sample_rate=options.sample_rate)
-        found = {"corpus": title, "model": model.stem, "date": date.today().isoformat(), "versions": versions()}
+        predictions = predict_recordings(model, recordings, sample_rate=options.sample_rate)
+        found: dict[str, Any] = {"corpus": title, "model": model.stem}
+        found |= {"date": date.today().isoformat(), "versions": versions()}
         if options.sample_rate:
             found["sample_rate"] = options.sample_rate
         found["all"] = figures(predictions)
@@ -61,9 +70,9 @@ def main() -> int:
     for part in ("all", "without_doubtful"):
         if part in found:
             scores = found[part]["recordings"]["scores"]
-            told = {gender: f"{share:.1%}" for gender, share in found[part]["accuracy_of_gender"].items()}
+            accuracy = {gender: f"{share:.1%}" for gender, share in found[part]["accuracy_of_gender"].items()}
             print(
-                f"{part}: balanced accuracy {scores['balanced_accuracy']:.1%}, AUC {scores['auc']:.3f}, {told}, "
+                f"{part}: balanced accuracy {scores['balanced_accuracy']:.1%}, AUC {scores['auc']:.3f}, {accuracy}, "
                 f"speakers {found[part]['by_speaker']['scores']['balanced_accuracy']:.1%}, "
                 f"not answered {sum(found[part]['not_answered'].values())}"
             )

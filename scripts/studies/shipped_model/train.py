@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
-"""Train the model that the project ships, which is to tell the gender of people it has never heard.
+"""Train the model that the project ships, which predicts the gender of unseen speakers.
 
     python scripts/studies/shipped_model/train.py [--synthetic-only]
 
-View `harmonic` and small networks of five seeds, whose scores are averaged, on what lies beside the project of
-AudioMNIST's WAVs and a folder in LibriSpeech's layout (or $LIBRISPEECH). Writes results/shipped/gender.safetensors, the
-same as gender.onnx, their card gender.json, and gender_recordings.csv, which names what it learned from. With
---synthetic-only, or where LibriSpeech is not there, synthetic voices train gender_synthetic.*. Resumes after Ctrl-C.
+It is an ensemble of five small networks on view `harmonic`. They are trained on AudioMNIST's WAVs and on a folder in
+LibriSpeech's layout (or $LIBRISPEECH), as far as these lie beside the project. Writes to results/shipped/:
+gender.safetensors, the same network as gender.onnx, their card gender.json, and gender_recordings.csv, which lists the
+training and validation recordings. With --synthetic-only, or without LibriSpeech, synthetic voices train
+gender_synthetic.*. Resumes after Ctrl-C.
 """
 
 import argparse
@@ -15,6 +16,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
@@ -28,13 +30,13 @@ from speaker_gender.learning.model_files import ModelError
 from speaker_gender.learning.networks import Ensemble, predict, save_network, to_onnx
 from speaker_gender.learning.recipes import Recipe
 from speaker_gender.learning.training import train_model
-from speaker_gender.learning.voices import augmented_images, images_key, training_recordings
+from speaker_gender.learning.voices import SOURCES, Source, augmented_images, images_key, training_recordings
 
 FOLDER = RESULTS / "shipped"
 RECIPE = Recipe(architecture="small", image_size=(112, 30), epochs=3, mixup=0.2, balanced=True, keep_height=True)
-SEEDS = (42, 43, 44, 45, 46)  # of networks that are asked together: one alone does better or worse by luck
+SEEDS = (42, 43, 44, 45, 46)  # of the ensemble's members: the accuracy of one alone varies over seeds
 LICENCES = {
-    "synthetic": "made by scripts/demo_corpus.py with eSpeak NG",
+    "synthetic": "made by scripts/speaker_gender/corpora/demo.py with eSpeak NG",
     "audiomnist": "MIT licence, Becker et al., arXiv:1807.03418",
     "librispeech": "CC BY 4.0, Panayotov et al., ICASSP 2015, openslr.org/12",
 }
@@ -46,52 +48,43 @@ def train(
     *,
     recipe: Recipe = RECIPE,
     seeds: tuple[int, ...] = SEEDS,
-    **changes,
+    sources: dict[str, Source] = SOURCES,
+    without: str = "",
 ) -> dict:
-    """Trains on the recordings, calibrates on their validation speakers, writes model and card, returns the card.
+    """Train a model on recordings, calibrate it on their validation speakers, and write model and card.
 
-    changes: of what `augmented_images` does.
+    Parameters
+    ----------
+    recordings : pd.DataFrame
+        See voices.training_recordings.
+    name : str
+        Of the model.
+    recipe : Recipe
+    seeds : tuple of int
+        One network each.
+    sources : dict of str to Source
+        See voices.augmented_images.
+    without : str
+        One of voices.ABLATIONS, or '' for none.
+
+    Returns
+    -------
+    dict
+        The card.
+
+    Raises
+    ------
+    ValueError
+        For an unknown ablation.
     """
-    corpus = Corpus("shipped", FOLDER, view="harmonic")
-    key = images_key(recordings, **changes)
-    made = functools.cache(lambda: augmented_images(recordings, **changes))
-    images = cached_array(FOLDER / f"{name}_images.npy", key, lambda: made()[0])
-    rows = cached_array(FOLDER / f"{name}_rows.npy", key, lambda: made()[1])
-    table = recordings.iloc[rows].reset_index(drop=True)
-    table = table.assign(image=[f"{name}_{index}" for index in range(len(table))], path=table["path"].map(str))
+    images, table = _augmented(recordings, name, sources, without)
     if smoke():
         recipe, seeds = replace(recipe, epochs=1), seeds[:2]
-    members, cards = [], []
-    for seed in seeds:
-        print(f"{name}, seed {seed}")
-        learn, card = train_model(
-            corpus, images, table, table["part"], replace(recipe, seed=seed), name=f"{name}_seed{seed}"
-        )
-        members.append(learn.model.cpu())
-        cards.append(card)
-    network = Ensemble(members)
-
+    network, cards = _trained_members(images, table, name, recipe, seeds)
     held_out = (table["part"] == "valid").to_numpy()
     p_female = predict(network, images[held_out], cards[0]["normalisation"])
     valid = table.loc[held_out, ["gender", "speaker", "source"]].assign(p_female=p_female)
-    calibration = calibrate(valid)
-    valid["p_female"] = calibrated(valid["p_female"].to_numpy(), calibration)
-    card = cards[0] | {
-        "name": name,
-        "seeds": list(seeds),
-        "architecture": f"{len(seeds)} networks of different seeds, their scores averaged, each {card['architecture']}",
-        "history": {card["recipe"]["seed"]: card["history"] for card in cards},
-        "seconds": sum(card["seconds"] for card in cards),
-        "key": digest([card["key"] for card in cards]),
-        "corpus": ", ".join(sorted(set(recordings["source"]))),
-        "data": {source: _described(group, source) for source, group in recordings.groupby("source")},
-        "calibration": calibration | {"on": f"{valid['speaker'].nunique()} validation speakers, augmented images"},
-        "validation": {
-            source: {"speakers": int(group["speaker"].nunique()), "images": len(group)}
-            | {"scores": scores(group), "intervals": bootstrap_over_speakers(group)}
-            for source, group in valid.groupby("source")
-        },
-    }
+    card = _card(name, cards, recordings, valid)
     listed = recordings[["source", "speaker", "gender", "part", "stamp"]].assign(
         recording=recordings["path"].map(lambda path: path.name)
     )
@@ -100,8 +93,61 @@ def train(
     return save_network(network, card, FOLDER / f"{name}.safetensors", onnx=onnx)
 
 
+def _augmented(
+    recordings: pd.DataFrame, name: str, sources: dict[str, Source], without: str
+) -> tuple[np.ndarray, pd.DataFrame]:
+    """The augmented images, and the table of them that `train_model` needs; the images are cached."""
+    key = images_key(recordings, sources=sources, without=without)
+    made = functools.cache(lambda: augmented_images(recordings, sources=sources, without=without))
+    images = cached_array(FOLDER / f"{name}_images.npy", key, lambda: made()[0])
+    rows = cached_array(FOLDER / f"{name}_rows.npy", key, lambda: made()[1])
+    table = recordings.iloc[rows].reset_index(drop=True)
+    names = [f"{name}_{index}" for index in range(len(table))]
+    return images, table.assign(image=names, path=table["path"].map(str))
+
+
+def _trained_members(
+    images: np.ndarray, table: pd.DataFrame, name: str, recipe: Recipe, seeds: tuple[int, ...]
+) -> tuple[Ensemble, list[dict]]:
+    """The ensemble of one network a seed, on the CPU, and the members' cards."""
+    corpus = Corpus("shipped", FOLDER, view="harmonic")
+    members, cards = [], []
+    for seed in seeds:
+        print(f"{name}, seed {seed}")
+        learn, card = train_model(
+            corpus, images, table, table["part"], replace(recipe, seed=seed), name=f"{name}_seed{seed}"
+        )
+        members.append(learn.model.cpu())
+        cards.append(card)
+    return Ensemble(members), cards
+
+
+def _card(name: str, cards: list[dict], recordings: pd.DataFrame, valid: pd.DataFrame) -> dict:
+    """The ensemble's card, from its members', with the calibration and the scores on the validation images."""
+    calibration = calibrate(valid)
+    valid = valid.assign(p_female=calibrated(valid["p_female"].to_numpy(), calibration))
+    seeds = [card["recipe"]["seed"] for card in cards]
+    architecture = f"{len(seeds)} networks of different seeds, their scores averaged, each {cards[0]['architecture']}"
+    return cards[0] | {
+        "name": name,
+        "seeds": seeds,
+        "architecture": architecture,
+        "history": {card["recipe"]["seed"]: card["history"] for card in cards},
+        "seconds": sum(card["seconds"] for card in cards),
+        "key": digest([card["key"] for card in cards]),
+        "corpus": ", ".join(sorted(set(recordings["source"]))),
+        "data": {source: _described(group, str(source)) for source, group in recordings.groupby("source")},
+        "calibration": calibration | {"on": f"{valid['speaker'].nunique()} validation speakers, augmented images"},
+        "validation": {
+            source: {"speakers": int(group["speaker"].nunique()), "images": len(group)}
+            | {"scores": scores(group), "intervals": bootstrap_over_speakers(group)}
+            for source, group in valid.groupby("source")
+        },
+    }
+
+
 def _described(group: pd.DataFrame, source: str) -> dict:
-    """What the card says of the recordings of one source that a network was trained on."""
+    """What the card reports of the training recordings of one source."""
     group = group[group["part"] == "train"]
     speakers = group.groupby("gender")["speaker"].nunique()
     return {"licence": LICENCES[source], "recordings": len(group)} | {
@@ -110,8 +156,9 @@ def _described(group: pd.DataFrame, source: str) -> dict:
 
 
 def main() -> int:
+    """Run the command line; returns the exit status."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--synthetic-only", action="store_true", help="synthetic voices, none of people")
+    parser.add_argument("--synthetic-only", action="store_true", help="train on synthetic voices alone")
     options = parser.parse_args()
     try:
         recordings = training_recordings(synthetic_only=options.synthetic_only)
@@ -123,7 +170,7 @@ def main() -> int:
     for source, found in card["validation"].items():
         print(
             f"{name}, {source}, {found['speakers']} validation speakers: "
-            f"balanced {found['scores']['balanced_accuracy']:.1%}, AUC {found['scores']['auc']:.3f}"
+            f"balanced accuracy {found['scores']['balanced_accuracy']:.1%}, AUC {found['scores']['auc']:.3f}"
         )
     return 0
 

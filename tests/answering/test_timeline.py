@@ -1,0 +1,128 @@
+"""Who speaks when: a doubtful window changes nothing, a turn of some seconds does, and other programs can read it."""
+
+import csv
+import json
+
+import numpy as np
+import pytest
+import soundfile
+from praatio import textgrid
+
+import classify_wavs
+from speaker_gender.answering.classification import answer_of, classify_recording, classify_signal
+from speaker_gender.answering.classifier import SHIPPED_MODEL, load_classifier
+from speaker_gender.answering.exports import write_timeline
+from speaker_gender.answering.timeline import Stretch, merged, most_likely_labels, speaking_time
+from speaker_gender.config import ROOT, SAMPLE_RATE
+from speaker_gender.sound.reading import read_signal
+
+VOICES = ROOT / "nbs" / "my_wavs"
+FEMALE, MALE = VOICES / "synthetic_female_seven.wav", VOICES / "synthetic_male_nine.wav"
+
+
+def turns(*paths, words: int = 4) -> np.ndarray:
+    """Each voice says its word so many times, with pauses of 0.6 s, after the other; all at one level."""
+    pause = np.random.default_rng(0).normal(0, 2, round(0.6 * SAMPLE_RATE))
+    parts = []
+    for path in paths:
+        signal = read_signal(path)
+        parts += [signal * 5_000 / np.abs(signal).max(), pause] * words
+    return np.concatenate(parts)
+
+
+@pytest.fixture(scope="module")
+def classifier():
+    return load_classifier(SHIPPED_MODEL)
+
+
+@pytest.fixture(scope="module")
+def dialogue(tmp_path_factory):
+    path = tmp_path_factory.mktemp("dialogue") / "a dialogue.wav"
+    soundfile.write(path, turns(FEMALE, MALE) / 32_768, SAMPLE_RATE)
+    return path
+
+
+def brute_force(odds, switch_cost):
+    """The best of all sequences of labels."""
+    n = len(odds)
+    sequences = (np.arange(2**n)[:, np.newaxis] >> np.arange(n)) % 2
+    scores = ((2 * sequences - 1) * np.clip(odds, -4, 4) / 2).sum(axis=1)
+    scores -= switch_cost * (np.diff(sequences, axis=1) != 0).sum(axis=1)
+    return sequences[scores.argmax()].astype(bool)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_the_labels_are_the_best_of_all_sequences(seed):
+    rng = np.random.default_rng(seed)
+    odds, cost = rng.normal(0, 3, rng.integers(1, 10)), rng.uniform(0, 4)
+    np.testing.assert_array_equal(most_likely_labels(odds, switch_cost=cost), brute_force(odds, cost))
+
+
+def test_without_windows_there_are_no_labels():
+    assert most_likely_labels(np.zeros(0)).shape == (0,)
+
+
+def test_neighbours_of_one_label_are_one_stretch():
+    windows = [Stretch(0, 1, "male", 0.1), Stretch(1, 1.5, "male", 0.4), Stretch(3, 4, "male", 0.2)]
+    assert merged(windows) == [Stretch(0, 1.5, "male", 0.2), Stretch(3, 4, "male", 0.2)]
+    assert speaking_time(windows) == {"female": 0, "male": 2.5}
+
+
+@pytest.mark.parametrize(
+    "p_female, labels, answer",
+    [(0.9, {"female"}, "female"), (0.1, {"male"}, "male"), (0.55, {"female"}, "unsure"), (0.5, {"a", "b"}, "mixed")],
+)
+def test_an_answer_is_a_label_or_says_that_it_is_none(p_female, labels, answer):
+    assert answer_of(p_female, labels) == answer
+
+
+def test_two_voices_in_one_file_are_mixed_and_each_has_its_time(classifier, dialogue):
+    answer = classify_recording(classifier, dialogue)
+    assert answer.answer == "mixed" and answer.windows >= 8
+    assert {stretch.label for stretch in answer.timeline} == {"female", "male"}
+    half = 4 * (0.617 + 0.6)
+    assert all(stretch.label == ("female" if stretch.stop < half else "male") for stretch in answer.timeline)
+    assert all(seconds > 2 for seconds in answer.speaking_time.values())
+
+
+@pytest.mark.parametrize("path", [FEMALE, MALE], ids=["female", "male"])
+def test_one_voice_is_not_mixed_however_long_it_speaks(classifier, path):
+    answer = classify_signal(classifier, turns(path, words=10), file="x")
+    assert answer.answer == answer.gender and answer.windows >= 10
+
+
+def test_a_timeline_is_read_by_other_programs(classifier, dialogue, tmp_path):
+    answer = classify_recording(classifier, dialogue)
+    for form in ("csv", "rttm", "textgrid"):
+        write_timeline(answer, tmp_path / form, form=form)
+    with (tmp_path / "csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [(float(row["start"]), row["label"]) for row in rows] == [(s.start, s.label) for s in answer.timeline]
+    lines = [line.split() for line in (tmp_path / "rttm").read_text().splitlines()]
+    assert {len(line) for line in lines} == {10} and {line[1] for line in lines} == {"a_dialogue"}
+    assert [float(line[3]) + float(line[4]) for line in lines] == pytest.approx([s.stop for s in answer.timeline])
+    tier = textgrid.openTextgrid(str(tmp_path / "textgrid"), includeEmptyIntervals=False).getTier("gender")
+    assert [entry.label for entry in tier.entries] == [stretch.label for stretch in answer.timeline]
+
+
+def test_the_command_line_writes_timelines_beside_files_or_into_a_folder(dialogue, tmp_path, capsys):
+    assert classify_wavs.main([str(dialogue), "--timeline", "textgrid", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["answer"] == "mixed"
+    assert dialogue.with_name("a dialogue.wav.gender.TextGrid").exists()
+    folder = tmp_path / "timelines"
+    assert classify_wavs.main([str(dialogue), "--timeline", "csv", "--timeline-folder", str(folder), "--csv"]) == 0
+    assert [path.name for path in folder.iterdir()] == ["a dialogue.wav.gender.csv"]
+    (row,) = csv.DictReader(capsys.readouterr().out.splitlines())
+    assert row["answer"] == "mixed" and float(row["female_seconds"]) > 2
+
+
+def test_folders_are_searched_through_and_what_is_no_sound_is_named(tmp_path, capsys):
+    deep = tmp_path / "a" / "b"
+    deep.mkdir(parents=True)
+    for path in (deep / "seven.WAV", tmp_path / "._seven.wav", tmp_path / ".hidden.wav"):
+        path.write_bytes(FEMALE.read_bytes())
+    (tmp_path / "notes.docx").write_text("notes")
+    assert classify_wavs.main([str(tmp_path), "--json"]) == 0
+    out, err = capsys.readouterr()
+    assert json.loads(out)["file"] == str(deep / "seven.WAV")
+    assert err == f"{tmp_path / 'notes.docx'}: not a sound file, left out\n"
