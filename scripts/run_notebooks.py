@@ -86,15 +86,20 @@ def main() -> int:
     os.environ.setdefault("PYTHONWARNINGS", "ignore:`torch.jit.script` is deprecated:FutureWarning")
     # A thread that waits should not spin: training beside other programs would be several times slower.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    os.environ.pop("MPLBACKEND", None)  # a kernel draws into its notebook only where none is named
     if options.recompute or os.environ.get("RECOMPUTE") == "1":
         os.environ["RECOMPUTE"] = str(int(time.time()))  # what is older, so that no notebook repeats another's work
     if options.smoke:
         os.environ |= {"SMOKE": "1", "CORPUS": "demo"}
         os.environ.setdefault("WORKSPACE", tempfile.mkdtemp(prefix="gender_smoke_"))
 
+    from speaker_gender.config import WORKSPACE
     from speaker_gender.corpora.corpus import CorpusError
     from speaker_gender.corpora.resolving import resolve_corpus
 
+    if WORKSPACE.exists() and not os.access(WORKSPACE, os.W_OK):
+        print(f"{WORKSPACE} cannot be written to: name a folder that can with WORKSPACE=FOLDER", file=sys.stderr)
+        return 1
     try:
         corpus = resolve_corpus()
         one_gender = has_one_gender(corpus)
@@ -226,6 +231,7 @@ def write_text(path: Path, text: str) -> None:
 
 
 if __name__ == "__main__":
+    sys.stdout.reconfigure(errors="backslashreplace")  # for what its encoding lacks
     try:
         sys.exit(main())
     except KeyboardInterrupt:

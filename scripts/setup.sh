@@ -1,6 +1,7 @@
-# Sourced by run.sh, test.sh and try.sh: goes to the project's root and leaves in $python the interpreter of a virtual
-# environment with everything in requirements.txt (try.sh: in requirements-try.txt), at the tested versions. Installs only
-# what has changed; an environment that was left half-made, or whose Python is gone, is made again.
+# Sourced by run.sh, test.sh and try.sh: goes to the project's root, and defines `set_up .venv` (of requirements.txt) and
+# `set_up .venv-try` (of requirements-try.txt). Either leaves in $python the interpreter of that virtual environment, with
+# the tested versions in it. It installs only what has changed, and makes an environment again that was left half-made
+# or whose Python is gone.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -18,7 +19,7 @@ python_version() { # 3.13; nothing where that Python does not run
 }
 
 wanted() { # what is written into an environment when it is whole
-    echo "Python $(python_version "$(venv_python "$1")"), requirements $(cat requirements*.txt requirements.lock | cksum)"
+    echo "Python $(python_version "$(venv_python "$1")"), requirements $(cat requirements*.txt *.lock | cksum)"
 }
 
 is_whole() {
@@ -32,12 +33,12 @@ is_broken() { # its making was interrupted, its Python does not run, or it is an
         ! grep -qF "Python $version," "$1/installed"; }
 }
 
-find_python() {
+find_python() { # not one of an environment, which may be about to go
     local candidate candidates=(python3 python python3.14 python3.13 python3.12 python3.11)
     if [ -n "${PYTHON:-}" ]; then candidates=("$PYTHON"); fi
     for candidate in "${candidates[@]}"; do
-        if "$candidate" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 15))' 2>/dev/null; then
-            command -v "$candidate"
+        if "$candidate" -c "import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 15))" 2>/dev/null; then
+            "$candidate" -c "import sys; print(getattr(sys, '_base_executable', sys.executable))"
             return
         fi
     done
@@ -51,26 +52,27 @@ has_gpu() {
 pip_setting() { # uv does not read pip's own settings: mirrors, and folders of wheels
     local variable
     variable=PIP_$(echo "$1" | tr 'a-z-' 'A-Z_')
-    echo "${!variable:-$("$base" -m pip config get "global.$1" 2>/dev/null || true)}" | xargs
+    echo ${!variable:-$("$base" -m pip config get "global.$1" 2>/dev/null || true)} # unquoted: lines become words
 }
 
 find_uv() { # one that knows PyTorch's indexes: on the PATH, or else in the environment
     local uv
     uv=$(command -v uv || true)
     if [ -z "$uv" ] || ! "$uv" pip install --help 2>/dev/null | grep -q -e --torch-backend; then
-        "$python" -m pip install --quiet --disable-pip-version-check "uv>=0.9" >&2
+        "$python" -m pip install --quiet --disable-pip-version-check "uv>=0.9" >&2 ||
+            fail "uv cannot be installed into $environment; delete that folder, or install uv yourself (pip install uv)"
         uv=$(dirname "$python")/uv
     fi
     echo "$uv"
 }
 
-install() { # at the tested versions
+uv_install() { # at the tested versions
     "$uv" pip install --quiet --python "$python" --constraints requirements.lock "$@"
 }
 
 make_environment() {
     local base uv process
-    if [ "$(uname -s) $(uname -m)" = "Darwin x86_64" ]; then fail "PyTorch and ONNX Runtime have no builds for Intel Macs"; fi
+    if [ "$(uname -s) $(uname -m)" = "Darwin x86_64" ]; then fail "ONNX Runtime has no builds for Intel Macs"; fi
     if ! [ -w . ]; then fail "$PWD cannot be written to: copy the project to a folder that can"; fi
     process=$(cat "$environment/unfinished" 2>/dev/null || true)
     if [ -n "$process" ] && kill -0 "$process" 2>/dev/null; then
@@ -95,15 +97,15 @@ make_environment() {
     python=$(venv_python "$environment")
     use_pip_settings
     uv=$(find_uv)
-    [ -e "$environment/unfinished" ] || install --dry-run -r "$requirements" # else nothing is touched, and this ends here
+    [ -e "$environment/unfinished" ] || uv_install --dry-run -r "$requirements" # ends here before anything is touched
     echo $$ > "$environment/unfinished"
     if [ "$requirements" = requirements.txt ]; then
         echo "Installing requirements (once, some minutes) …"
         install_with_torch
     else
         echo "Installing requirements (once, about a minute) …"
-        install -r "$requirements"
-        install --no-deps silero-vad # its network is used, but not its code, which needs PyTorch
+        uv_install -r "$requirements"
+        uv_install --no-deps silero-vad # its network is used, but not its code, which needs PyTorch
     fi
     warm_up
     wanted "$environment" > "$environment/installed"
@@ -124,28 +126,32 @@ use_pip_settings() {
 install_with_torch() { # without a GPU, builds of PyTorch for the processor: a tenth of the size
     local backend=cpu
     if has_gpu; then backend=auto; fi
-    if UV_HTTP_RETRIES=0 install --dry-run --reinstall --no-deps --torch-backend "$backend" torch torchvision 2>/dev/null; then
-        install -r requirements.txt --torch-backend "$backend"
+    if UV_HTTP_RETRIES=0 uv_install --dry-run --reinstall --no-deps --torch-backend "$backend" torch torchvision \
+        2>/dev/null; then
+        uv_install -r requirements.txt --torch-backend "$backend"
     else
         echo "PyTorch's own index cannot be reached: taking its default builds, on Linux 5 GB larger"
-        install -r requirements.txt
+        uv_install -r requirements.txt
     fi
 }
 
-warm_up() { # numba's cache holds wrong code for ever after two processes have filled it at once: one does it here
+# What numba keeps of its compiling is wrong for ever once two processes have written it at the same time.
+warm_up() {
     echo "Compiling what librosa needs …"
-    (cd scripts && "../$python" -c "
+    PYTHONPATH=scripts "$python" -c "
 import librosa, numpy
 from speaker_gender.sound.pitch import pitch_track
-for module in ('core', 'feature', 'filters', 'sequence', 'util', 'beat'):
-    getattr(librosa, module)
-pitch_track(numpy.sin(numpy.arange(16_000) / 20))
-")
+signal = numpy.sin(numpy.arange(16_000) / 20)
+pitch_track(signal)
+librosa.feature.rms(y=signal)
+librosa.feature.mfcc(y=signal)"
 }
 
-environment=${environment:-.venv}
-requirements=${requirements:-requirements.txt}
-if [ "$environment" != .venv ] && is_whole .venv; then environment=.venv; fi
-if ! is_whole "$environment"; then make_environment; fi
-python=$(venv_python "$environment")
-export OMP_WAIT_POLICY=${OMP_WAIT_POLICY:-PASSIVE} # a spinning thread slows down whatever else runs
+set_up() {
+    environment=$1
+    requirements=requirements${environment#.venv}.txt
+    if [ "$environment" != .venv ] && is_whole .venv; then environment=.venv; fi
+    if ! is_whole "$environment"; then make_environment; fi
+    python=$(venv_python "$environment")
+    export OMP_WAIT_POLICY=${OMP_WAIT_POLICY:-PASSIVE} # a spinning thread slows down whatever else runs
+}

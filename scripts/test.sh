@@ -2,6 +2,7 @@
 # Set-up and all checks. Arguments go to pytest: bash scripts/test.sh -m "not slow"
 [ -n "${BASH_VERSION:-}" ] || exec bash "$0" "$@" # sh scripts/test.sh
 source "$(dirname "${BASH_SOURCE[0]}")/setup.sh"
+set_up .venv
 "$python" -m ruff check scripts tests nbs
 "$python" -m ruff format --check scripts tests
 "$python" -m mypy

@@ -2,6 +2,6 @@
 # Set-up of what one's own voice needs, and the page to speak into: no PyTorch, no notebooks. Where run.sh has set up
 # everything, it uses that. Arguments go to app.py.
 [ -n "${BASH_VERSION:-}" ] || exec bash "$0" "$@" # sh scripts/try.sh
-environment=.venv-try requirements=requirements-try.txt
 source "$(dirname "${BASH_SOURCE[0]}")/setup.sh"
+set_up .venv-try
 exec "$python" scripts/app.py "$@"

@@ -67,6 +67,7 @@ def test_a_wav_that_is_only_copied_changes_nothing(made):
     assert generate(corpus)["made"] == 0 and times(corpus) == before
 
 
+@pytest.mark.slow
 def test_another_constant_makes_the_views_images_again_and_no_other_views(buzz_corpus, tmp_path):
     workspace, views = tmp_path / "workspace", ("mfc", "harmonic")
     scripts = shutil.copytree(ROOT / "scripts", tmp_path / "project" / "scripts")
@@ -118,6 +119,7 @@ def test_another_gender_in_the_metadata_changes_maps_and_images(made):
     assert fresh == {name: (corpus.images / name).read_bytes() for name in table["image"]}
 
 
+@pytest.mark.slow
 def test_a_recording_that_goes_renumbers_no_image_of_another_view_in_silence(made):
     corpus, _ = made
     seen = corpus.seen_as("harmonic")
@@ -140,7 +142,7 @@ def test_a_recording_that_goes_renumbers_no_image_of_another_view_in_silence(mad
 # --- images
 
 
-@pytest.mark.parametrize("n_bytes", [0, 100, 3_000])
+@pytest.mark.parametrize("n_bytes", [0, 100, -100])
 def test_a_torn_image_is_made_again(made, n_bytes):
     corpus, _ = made
     path = corpus.images / "male_3.jpg"
@@ -193,7 +195,7 @@ def test_a_torn_image_of_others_is_one_line(made):
     corpus, _ = made
     (corpus.images / generation.JOURNAL).unlink()
     path = corpus.images / "male_3.jpg"
-    path.write_bytes(path.read_bytes()[:3_000])
+    path.write_bytes(path.read_bytes()[:-100])
     assert generate(corpus)["made"] == 0
     with pytest.raises(CorpusError, match="male_3.jpg: not a whole JPEG; delete it") as error:
         decoded(corpus)

@@ -12,7 +12,25 @@ Its rooms stand in the order in which data flows, and each imports only rooms be
 """
 
 import os
+import tempfile
 
 # ONNX Runtime would write an identifier under the user's cache and send events to its makers. The package is imported
 # before any module of it, in workers, notebooks and tests alike, and so before ONNX Runtime.
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+
+
+def _temporary_home() -> str:
+    """A folder under the temporary one that is this user's alone: what numba keeps there is run."""
+    folder = os.path.join(tempfile.gettempdir(), f"speaker_gender_{os.getuid()}")
+    try:
+        os.mkdir(folder, mode=0o700)
+    except FileExistsError:
+        found = os.lstat(folder)
+        if (found.st_uid, found.st_mode & 0o170777) != (os.getuid(), 0o040700):
+            return tempfile.mkdtemp(prefix="speaker_gender_")
+    return folder
+
+
+# numba, matplotlib and Jupyter keep files in the home folder, and fail or complain where they cannot.
+if hasattr(os, "getuid") and not os.access(os.path.expanduser("~"), os.W_OK):
+    os.environ["HOME"] = _temporary_home()

@@ -140,6 +140,7 @@ def test_probabilities_go_through_the_calibration_in_the_card(network, model, wa
     assert np.log(calibrated["p_female"] / calibrated["p_male"]) == pytest.approx(0.5 * odds + 1, abs=1e-4)
 
 
+@pytest.mark.slow
 def test_many_files_are_answered_in_their_order_as_one_by_one(network, wav, tmp_path, monkeypatch):
     path = tmp_path / "gender.safetensors"
     save_network(network, CARD, path, onnx=to_onnx(network, RECIPE.image_size))

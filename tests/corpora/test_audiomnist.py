@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 
 import numpy as np
 import pandas as pd
@@ -110,8 +111,7 @@ def test_rooms_and_accents_may_be_numbers(make_corpus):
     [
         ("{not json", "not valid JSON"),
         ("[]", "should map each speaker"),
-        ({"01": {"gender": "male"}, "02": {}}, "speaker 02 has no gender"),
-        ({"01": {"gender": "other"}}, "speaker 01 has no gender"),
+        ({"01": {"gender": "other"}}, "no speaker has a gender"),
     ],
 )
 def test_unusable_metadata_is_refused_in_one_line(make_corpus, metadata, message):
@@ -167,7 +167,7 @@ def test_a_wav_that_cannot_be_read_is_listed_with_the_reason(make_corpus):
     corpus = make_corpus({"1": {"gender": "male"}}, ["1/0_1_0.wav", "1/1_1_0.wav"])
     (corpus.folder / "1/1_1_0.wav").write_text("not a sound")
     table = load_recordings(corpus).set_index("path")
-    assert "not a readable sound file" in table.at["1/1_1_0.wav", "problem"]
+    assert "is text, not sound" in table.at["1/1_1_0.wav", "problem"]
     assert pd.isna(table.at["1/0_1_0.wav", "problem"])
 
 
@@ -184,3 +184,77 @@ def test_another_corpus_called_audiomnist_is_refused(make_corpus):
     corpus = make_corpus({"01": {"gender": "female"}}, ["01/0_01_0.wav"], name="AudioMNIST")
     with pytest.raises(CorpusError, match="not AudioMNIST's 60 speakers"):
         load_recordings(corpus)
+
+
+# --- folders of people who name and write things in their own way
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le"])
+def test_metadata_may_have_a_byte_order_mark_or_be_utf_16(make_corpus, encoding):
+    corpus = make_corpus({"1": {"gender": "male"}})
+    path = corpus.folder / corpora.METADATA
+    path.write_bytes(path.read_text().encode(encoding))
+    assert load_speakers(corpus)["gender"].tolist() == ["male"]
+
+
+def test_labels_may_be_abbreviated_and_speakers_with_others_are_left_out_and_counted(make_corpus):
+    labels = {"1": "M", "2": "F", "3": "Female", "4": "other", "5": None, "6": "man"}
+    metadata = {key: {"gender": label} for key, label in labels.items()}
+    corpus = make_corpus(metadata, [f"{key}/0_{key}_0.wav" for key in labels])
+    table = load_recordings(corpus)
+    assert table.set_index("speaker")["gender"].to_dict() == {"1": "male", "2": "female", "3": "female", "6": "male"}
+    assert completeness(table).endswith("2 recordings of 2 speakers with another gender or none are left out.")
+
+
+def test_flac_and_mp3_are_recordings_too(make_corpus):
+    corpus = make_corpus({"1": {"gender": "male"}})
+    (corpus.folder / "1").mkdir()
+    sound = np.random.default_rng(0).normal(0, 0.1, 8_000)
+    for name in ("0_1_0.flac", "1_1_0.mp3", "2_1_0.wav"):
+        soundfile.write(corpus.folder / "1" / name, sound, 16_000)
+    table = load_recordings(corpus)
+    assert table["path"].tolist() == ["1/0_1_0.flac", "1/1_1_0.mp3", "1/2_1_0.wav"]
+    assert table["problem"].isna().all() and table["samples"].between(7_900, 8_100).all()
+
+
+def test_a_corpus_of_nothing_readable_is_one_line(make_corpus):
+    corpus = make_corpus({"1": {"gender": "male"}}, ["1/0_1_0.wav", "1/1_1_0.wav"])
+    for path in (corpus.folder / "1").iterdir():
+        path.write_text("version https://git-lfs.github.com/spec/v1\n")
+    with pytest.raises(CorpusError, match="git lfs pull brings it; none of the 2 recordings can be read"):
+        load_recordings(corpus)
+
+
+def test_two_folders_of_one_name_do_not_share_results(make_corpus, tmp_path, capsys):
+    first = make_corpus({"1": {"gender": "male"}}, ["1/0_1_0.wav"], name="digits")
+    elsewhere = tmp_path / "elsewhere" / "digits" / "data"
+    shutil.copytree(first.folder, elsewhere)
+    assert resolve_corpus(str(first.folder)).name == "digits"
+    other = resolve_corpus(str(elsewhere))
+    assert other.name.startswith("digits_") and "is taken" in capsys.readouterr().out
+    assert resolve_corpus(str(elsewhere)) == other and resolve_corpus(str(first.folder)).name == "digits"
+
+
+def test_a_corpus_that_was_moved_keeps_its_results(make_corpus, tmp_path):
+    first = make_corpus({"1": {"gender": "male"}}, ["1/0_1_0.wav"], name="digits")
+    assert resolve_corpus(str(first.folder)).name == "digits"
+    moved = tmp_path / "moved" / "digits" / "data"
+    moved.parent.mkdir(parents=True)
+    first.folder.rename(moved)
+    assert resolve_corpus(str(moved)).name == "digits"
+
+
+def test_names_without_latin_letters_are_names_and_the_projects_own_are_taken(make_corpus):
+    names = {}
+    for name in ("цифры", "数字", "shipped", "demo"):
+        names[name] = resolve_corpus(
+            str(make_corpus({"1": {"gender": "male"}}, ["1/0_1_0.wav"], name=name).folder)
+        ).name
+    assert names["цифры"] == "цифры" and names["数字"] == "数字"
+    assert names["shipped"].startswith("shipped_") and names["demo"].startswith("demo_")
+
+
+def test_audiomnist_is_recognised_under_another_name_and_through_a_link(make_corpus, tmp_path):
+    corpus = make_corpus(audiomnist_metadata(), ["02/0_02_0.wav"], name="AudioMNIST-master")
+    (tmp_path / "link").symlink_to(corpus.folder, target_is_directory=True)
+    assert resolve_corpus(str(corpus.folder)).name == resolve_corpus(str(tmp_path / "link")).name == "audiomnist"

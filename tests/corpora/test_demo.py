@@ -65,6 +65,7 @@ def small(tmp_path) -> Path:
     return make_demo_corpus(tmp_path / "small", n_speakers=3, n_repetitions=1, n_workers=2)
 
 
+@pytest.mark.slow
 def test_of_two_runs_at_once_one_makes_it_and_the_other_finds_it_whole(small, tmp_path):
     folder = str(tmp_path / "both")
     code = f"from speaker_gender.corpora import demo; demo.make_demo_corpus({folder!r}, n_speakers=3, n_repetitions=1)"
@@ -271,6 +272,7 @@ def test_repetitions_are_said_differently():
     assert len(said) > 5
 
 
+@pytest.mark.slow
 def test_f0_tells_gender_and_is_as_drawn(signals, metadata):
     def f0(signal):
         signal = librosa.resample(signal, orig_sr=48_000, target_sr=16_000)
@@ -290,6 +292,7 @@ def test_f0_tells_gender_and_is_as_drawn(signals, metadata):
 # Nothing but the voice gives the gender away
 
 
+@pytest.mark.slow
 def test_surroundings_as_drawn_do_not_tell_gender():
     """2,000 speakers: chance is 0.5 ± 0.013, and even a leak of a fifth of a standard deviation would give 0.556."""
     features, f0, is_female = [], [], []

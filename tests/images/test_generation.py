@@ -45,6 +45,7 @@ def test_images_that_are_there_are_kept_whoever_made_them(buzz_corpus):
     assert times == {path: path.stat().st_mtime_ns for path in buzz_corpus.images.iterdir()}
 
 
+@pytest.mark.slow
 def test_the_bytes_do_not_depend_on_the_number_of_workers(buzz_corpus):
     recordings = load_recordings(buzz_corpus)
     generate_images(buzz_corpus, recordings, n_jobs=1)
@@ -103,7 +104,7 @@ def test_a_recording_that_cannot_be_read_is_skipped_by_name_and_the_rest_is_done
     report = generate_images(buzz_corpus, load_recordings(buzz_corpus))
     assert report["made"] == 23 and report["missing"] == 1
     assert list(report["skipped"]) == ["01/0_01_0.wav"]
-    assert "not a readable sound file" in report["skipped"]["01/0_01_0.wav"]
+    assert "is text, not sound" in report["skipped"]["01/0_01_0.wav"]
 
 
 def test_the_padding_is_planned_with_the_length_the_signal_will_have(buzz_corpus):

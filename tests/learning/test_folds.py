@@ -13,8 +13,7 @@ from speaker_gender.images.maps import load_maps
 from speaker_gender.judging.comparisons import cost_of_leakage, describe, fold_accuracies, paired_difference, pooled
 from speaker_gender.learning import folds
 from speaker_gender.learning.dataset import available_images
-from speaker_gender.learning.folds import VARIANTS, divide, fold_predictions, fold_recipe
-from speaker_gender.learning.recipes import Recipe
+from speaker_gender.learning.folds import SMALL, VARIANTS, divide, fold_predictions, fold_recipe
 from speaker_gender.learning.splits import split_by_speaker
 from speaker_gender.learning.training import train_model
 
@@ -41,7 +40,7 @@ def small_corpus(buzz_corpus, monkeypatch):
 @pytest.fixture
 def small_networks(monkeypatch):
     """Networks of a hundredth of the weights: what is trained, kept and used again does not depend on their size."""
-    monkeypatch.setattr(folds, "Recipe", partial(Recipe, architecture="small"))
+    monkeypatch.setattr(folds, "fold_recipe", partial(fold_recipe, **SMALL))
 
 
 def many_speakers():
@@ -171,7 +170,9 @@ def test_pooled_answers_weigh_every_network_alike():
     assert found["p_female"].tolist() == pytest.approx([1 / (1 + (1.5 / 99) ** 0.5), 1 / (1 + (99 / 1.5) ** 0.5)])
 
 
-@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize(
+    "variant", [pytest.param(name, marks=[] if name.startswith("small") else pytest.mark.slow) for name in VARIANTS]
+)
 def test_every_variant_is_a_recipe_that_can_be_trained(small_corpus, variant):
     title, changes = VARIANTS[variant]
     table = available_images(small_corpus, load_maps(small_corpus))

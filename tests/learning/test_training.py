@@ -137,7 +137,9 @@ def test_the_same_seed_gives_the_same_weights_and_another_seed_others(buzz_corpu
 
 
 @pytest.mark.parametrize(
-    "recipe", [RESNET34, replace(RECIPE, speaker_weight=1.0)], ids=["resnet34", "small, with speakers"]
+    "recipe",
+    [pytest.param(RESNET34, marks=pytest.mark.slow), replace(RECIPE, speaker_weight=1.0)],
+    ids=["resnet34", "small, with speakers"],
 )
 def test_a_run_stopped_in_its_second_epoch_ends_with_the_weights_of_an_undisturbed_one(
     buzz_corpus, data, monkeypatch, capsys, recipe
@@ -197,6 +199,7 @@ def test_easy_images_are_learned_and_predictions_are_probabilities_of_female(buz
     assert ((p_female > 0.5) == (table["gender"] == "female")).mean() > 0.9
 
 
+@pytest.mark.slow
 def test_imagenet_weights_from_a_file_are_used_and_the_head_is_trained_first(buzz_corpus, data, monkeypatch, tmp_path):
     torch.manual_seed(0)
     source = resnet34()
@@ -212,6 +215,7 @@ def test_imagenet_weights_from_a_file_are_used_and_the_head_is_trained_first(buz
     assert torch.allclose(body.eval()(grey), colour.eval()(grey.expand(-1, 3, -1, -1)), atol=1e-4)
 
 
+@pytest.mark.slow
 def test_from_scratch_means_from_scratch_whatever_was_trained_before(buzz_corpus, data, monkeypatch, tmp_path):
     torch.manual_seed(0)
     monkeypatch.delenv("RESNET34_WEIGHTS")

@@ -25,6 +25,7 @@ import app
 from speaker_gender.answering import page as page_module
 from speaker_gender.answering.classification import classify_recording
 from speaker_gender.answering.classifier import default_model, load_classifier
+from speaker_gender.answering.timeline import Stretch
 from speaker_gender.config import ROOT, SAMPLE_RATE
 from speaker_gender.learning.model_files import ModelError
 from speaker_gender.sound.reading import read_signal
@@ -49,13 +50,13 @@ def test_the_answer_is_the_classifiers_and_every_part_is_there(classifier):
     result = page_module.analyse(classifier, FEMALE, name="seven.wav")
     expected = classify_recording(classifier, FEMALE)
     assert (result.answer.gender, result.answer.p_female) == (expected.gender, expected.p_female)
-    assert len(result.images) == result.answer.windows == 1
-    assert result.sound.startswith("<svg") and result.images[0].startswith("<svg")
+    assert result.answer.windows == 1
+    assert result.sound.startswith("<svg") and result.look.image.startswith("<svg")
     assert page_module.sentence(result).startswith("seven.wav: female (female ")
 
 
 def test_a_higher_voice_has_a_higher_median_pitch(classifier):
-    female, male = (page_module.analyse(classifier, path, name="x").median_pitch for path in (FEMALE, MALE))
+    female, male = (page_module.analyse(classifier, path, name="x").look.median_pitch for path in (FEMALE, MALE))
     assert 60 < male < 165 < female < 420
 
 
@@ -63,10 +64,10 @@ def test_a_higher_voice_has_a_higher_median_pitch(classifier):
     "sound, reason",
     [
         (np.zeros(SAMPLE_RATE), "silent"),
-        (np.random.default_rng(0).normal(0, 0.1, SAMPLE_RATE), "only noise"),
+        (np.random.default_rng(0).normal(0, 0.1, SAMPLE_RATE), "nobody is heard"),
         (np.zeros(SAMPLE_RATE // 50), "hardly any speech"),
-        (np.zeros(61 * 8_000), "longer than 60 seconds"),
-        (None, "not a readable sound file"),
+        (np.zeros(3_601 * 4_000), "longer than an hour"),
+        (None, "is text, not sound"),
     ],
 )
 def test_without_an_answer_one_sentence_says_why(classifier, tmp_path, sound, reason):
@@ -74,9 +75,9 @@ def test_without_an_answer_one_sentence_says_why(classifier, tmp_path, sound, re
     if sound is None:
         path.write_text("not sound")
     else:
-        soundfile.write(path, sound, 8_000 if len(sound) > 60 * 8_000 else SAMPLE_RATE)
+        soundfile.write(path, sound, 4_000 if len(sound) > 3_600 * 4_000 else SAMPLE_RATE)
     result = page_module.analyse(classifier, path, name="x.wav")
-    assert result.answer.gender is None and not result.images
+    assert result.answer.gender is None and not result.look
     assert (
         reason in result.answer.reason
         and "\n" not in result.answer.reason
@@ -86,13 +87,49 @@ def test_without_an_answer_one_sentence_says_why(classifier, tmp_path, sound, re
     assert page_module.sentence(result).startswith("No answer for x.wav: ")
 
 
-def test_a_long_recording_shows_its_first_windows_and_says_how_many_there_are(classifier, tmp_path):
-    pause = np.zeros(SAMPLE_RATE // 2)
-    word = read_signal(FEMALE) / 32_768
-    soundfile.write(tmp_path / "long.wav", np.concatenate([word, pause] * 8), SAMPLE_RATE)
-    result = page_module.analyse(classifier, tmp_path / "long.wav", name="long.wav")
-    assert result.answer.windows == 8 and len(result.images) == page_module.MOST_WINDOWS
-    assert "8 windows" in page_module.card(result) and f"first {page_module.MOST_WINDOWS}" in page_module.card(result)
+@pytest.fixture
+def dialogue(tmp_path):
+    """Four words of a woman's and four of a man's, synthetic, with pauses; 10 s."""
+    pause, parts = np.zeros(round(0.6 * SAMPLE_RATE)), []
+    for path in (FEMALE, MALE):
+        word = read_signal(path)
+        parts += [word / np.abs(word).max() / 4, pause] * 4
+    soundfile.write(tmp_path / "dialogue.wav", np.concatenate(parts), SAMPLE_RATE)
+    return tmp_path / "dialogue.wav"
+
+
+def test_of_two_voices_it_shows_who_speaks_when_and_looks_where_it_is_told(classifier, dialogue):
+    result = page_module.analyse(classifier, dialogue, name="dialogue.wav")
+    assert result.answer.answer == "mixed" and "female" in page_module.in_words(result.answer)
+    assert "who speaks when: female 0.0" in page_module.card(result)
+    assert result.look.stop < 2, "the first word"
+    look = page_module.closer_look(classifier, dialogue, result.answer, at=9)
+    assert look.start > 5 and look.p_female < 0.5 < result.look.p_female
+
+
+def test_a_window_lies_in_the_nearest_stretch():
+    timeline = (Stretch(1, 1.5, "male", 0.1), Stretch(4, 9, "female", 0.9))
+    assert page_module.window_near(timeline, 0) == (1, 1.5)
+    assert page_module.window_near(timeline, 8.9)[1] == pytest.approx(9)
+    start, stop = page_module.window_near(timeline, 6)
+    assert (start + stop) / 2 == pytest.approx(6) and 0.99 < stop - start < 1
+
+
+def test_a_recording_of_more_than_a_minute_is_played_from_a_file_that_goes_with_it(classifier, tmp_path):
+    folder = page_module.UPLOADS / "of a test"
+    folder.mkdir()
+    word, pause = read_signal(FEMALE) / 32_768, np.zeros(SAMPLE_RATE)
+    soundfile.write(folder / "sound.wav", np.concatenate([word, pause] * 40), SAMPLE_RATE)
+    result = page_module.analyse(classifier, folder / "sound.wav", name="long.wav")
+    assert result.player == f"/gradio_api/file={folder / 'played.mp3'}" and result.answer.windows >= 40
+    assert abs(soundfile.info(folder / "played.mp3").duration - result.answer.seconds) < 0.2
+    page_module.forget(result)
+    assert not folder.exists()
+
+
+def test_a_result_of_a_file_elsewhere_leaves_it_alone(classifier):
+    page_module.forget(page_module.analyse(classifier, FEMALE, name="x"))
+    assert FEMALE.exists()
 
 
 def test_the_name_of_a_file_cannot_bring_html_into_the_page(classifier):
@@ -303,10 +340,17 @@ def record(tab: Tab) -> None:
     tab.press("Stop")
 
 
+def uploads(folder: Path) -> set[Path]:
+    """The sound files that the page holds, of all its visitors."""
+    return {path for path in folder.glob("temporary/who_speaks_*/**/*") if path.is_file() and path.stat().st_size}
+
+
+@pytest.mark.slow
 def test_what_is_said_into_the_microphone_is_answered(server, browser):
     address, folder, _ = server
     tab, size, voice = browser
     tab.open(address, size)
+    before = uploads(folder)
     for n_cards in (1, 2):
         record(tab)
         wait_for(lambda: tab.run("document.querySelectorAll('.card h3').length") == n_cards)  # noqa: B023
@@ -314,9 +358,12 @@ def test_what_is_said_into_the_microphone_is_answered(server, browser):
         assert newest.startswith("Recording ")
         tab.wait_for_status(f"{newest}: {gender_of(voice)} (female ")
     assert tab.text(".card .said").split() == 2 * [gender_of(voice)]
-    assert not [path for path in folder.glob("temporary/who_speaks_*/**/*") if path.is_file() and path.stat().st_size]
+    tab.press("Delete all")
+    wait_for(lambda: not tab.text(".card h3"))
+    assert uploads(folder) <= before, "a recording that was deleted is left"
 
 
+@pytest.mark.slow
 def test_files_are_answered_side_by_side_kept_and_deleted(server, browser, tmp_path):
     address, folder, _ = server
     tab, size, voice = browser
@@ -329,7 +376,7 @@ def test_files_are_answered_side_by_side_kept_and_deleted(server, browser, tmp_p
     tab.upload(FEMALE)
     tab.wait_for_status(f"{FEMALE.name}: female (")
     tab.upload(MALE, tmp_path / "again.wav", tmp_path / "silence.wav", tmp_path / "notes.txt")
-    tab.wait_for_status("No answer for notes.txt: not a readable sound file")
+    tab.wait_for_status("No answer for notes.txt: is text, not sound")
     wait_for(lambda: tab.run("document.querySelectorAll('.card h3').length") == 5)
     names = tab.text(".card h3").splitlines()
     assert names == ["notes.txt", "silence.wav", "again.wav", MALE.name, FEMALE.name], "the newest comes first"
@@ -348,6 +395,22 @@ def test_files_are_answered_side_by_side_kept_and_deleted(server, browser, tmp_p
     wait_for(lambda: not tab.text(".card h3"))
 
 
+@pytest.mark.slow
+def test_a_sample_is_answered_at_one_click_and_a_dialogue_has_a_timeline(server, browser, dialogue):
+    address, _, _ = server
+    tab, size, _ = browser
+    tab.open(address, size)
+    tab.press(FEMALE.stem.replace("_", " "))
+    tab.wait_for_status(f"{FEMALE.name}: female (")
+    tab.upload(dialogue)
+    tab.wait_for_status("dialogue.wav: mixed (female ")
+    wait_for(lambda: tab.run("document.querySelectorAll('.card input[type=range]').length") == 1)
+    assert tab.run("document.documentElement.scrollWidth <= innerWidth"), "it is wider than the window"
+    tab.press("Delete all")
+    wait_for(lambda: not tab.text(".card h3"))
+
+
+@pytest.mark.slow
 def test_the_focus_moves_to_the_status_when_the_button_that_has_it_goes(server, browser):
     address, _, _ = server
     tab, size, voice = browser
@@ -359,6 +422,7 @@ def test_the_focus_moves_to_the_status_when_the_button_that_has_it_goes(server, 
     wait_for(lambda: tab.run("document.activeElement.id") == "status")
 
 
+@pytest.mark.slow
 def test_a_screen_reader_is_told_everything(server, browser):
     address, _, _ = server
     tab, size, voice = browser
@@ -371,11 +435,17 @@ def test_a_screen_reader_is_told_everything(server, browser):
     nameless = [role for role, name in named if role in ("button", "combobox", "Audio", "heading") and not name]
     assert not nameless
     figures = [name for role, name in named if role == "image" and voice.name in name]
-    assert len(figures) == 2 and "Hz" in figures[0] and f"the answer was {gender_of(voice)}" in figures[1]
+    assert (
+        len(figures) == 3
+        and "Waveform" in figures[0]
+        and "Hz" in figures[1]
+        and f"for the label {gender_of(voice)}" in figures[2]
+    )
     assert [name for role, name in named if role == "heading"][0] == "Who speaks?"
     assert "status" in [role for role, _ in named] and ("Audio", f"Play {voice.name}") in named
 
 
+@pytest.mark.slow
 def test_nothing_is_asked_of_any_other_host(server, browser):
     address, _, hosts = server
     tab, size, voice = browser
@@ -395,6 +465,7 @@ def test_nothing_is_asked_of_any_other_host(server, browser):
     assert {line.split()[-1] for line in hosts.read_text().splitlines()} <= {page_module.ADDRESS, "None", "localhost"}
 
 
+@pytest.mark.slow
 def test_only_this_machine_is_served_under_its_own_name(server):
     address, _, _ = server
     with urllib.request.urlopen(address) as answer:

@@ -299,6 +299,7 @@ def virtual_microphone(environment, tmp_path):
             process.wait(timeout=10)
 
 
+@pytest.mark.slow
 def test_what_is_played_into_a_real_sound_server_is_recorded_sample_for_sample(
     virtual_microphone, environment, tmp_path
 ):

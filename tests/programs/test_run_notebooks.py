@@ -36,6 +36,7 @@ def smoke(tmp_path_factory):
     return workspace, run("--smoke", workspace=workspace)
 
 
+@pytest.mark.slow
 def test_every_notebook_runs_on_a_tiny_demo_corpus(smoke):
     workspace, finished = smoke
     assert finished.returncode == 0, finished.stderr[-2000:]
@@ -46,6 +47,7 @@ def test_every_notebook_runs_on_a_tiny_demo_corpus(smoke):
         assert (workspace / "results/demo/notebooks" / f"{path.stem}.html").stat().st_size > 10_000
 
 
+@pytest.mark.slow
 def test_a_second_run_makes_no_image_and_no_model_again(smoke):
     workspace, _ = smoke
     model = workspace / "results/demo/models/mfc_random_seed42.safetensors"
@@ -56,6 +58,7 @@ def test_a_second_run_makes_no_image_and_no_model_again(smoke):
     assert before == after
 
 
+@pytest.mark.slow
 def test_a_run_leaves_the_project_alone(smoke):
     status = subprocess.run(
         ["git", "status", "--porcelain", "nbs", "pngs", "maps", "results"], cwd=ROOT, capture_output=True, text=True
@@ -65,6 +68,7 @@ def test_a_run_leaves_the_project_alone(smoke):
     assert "demo" not in status.stdout
 
 
+@pytest.mark.slow
 def test_ctrl_c_ends_the_run_in_one_line(smoke):
     workspace, _ = smoke
     running = subprocess.Popen(
@@ -139,6 +143,7 @@ def test_the_run_stops_at_a_failing_cell_and_shows_it(tmp_path, capsys):
     assert nbformat.read(tmp_path / "01_fails.ipynb", as_version=4).cells[0].outputs == []
 
 
+@pytest.mark.slow
 def test_a_corpus_that_is_none_is_one_line_and_exit_status_1(tmp_path):
     finished = run(workspace=tmp_path, CORPUS=str(tmp_path))
     assert finished.returncode == 1 and finished.stderr.count("\n") == 1

@@ -298,6 +298,7 @@ def test_a_leading_dash_is_a_name_after_two_dashes(stub, tmp_path, monkeypatch, 
     assert capsys.readouterr().out.startswith("-dash.wav: female")
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not SHIPPED_MODEL.exists(), reason="the shipped model is not there")
 def test_a_real_run_is_one_line_a_file_in_a_terminal_that_takes_only_utf8(tmp_path):
     paths = make_names(tmp_path) if os.name != "nt" else []

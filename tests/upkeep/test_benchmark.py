@@ -36,10 +36,12 @@ def test_generation_makes_the_same_pixels_both_ways(small):
     assert {path: path.read_bytes() for path in small[0].images.iterdir()} == before, "its own images are untouched"
 
 
+@pytest.mark.slow
 def test_grad_cams_are_the_same_both_ways(small):
     assert benchmark.grad_cams(*small)["greatest_difference"] < 1e-3
 
 
+@pytest.mark.slow
 def test_the_plain_classifier_answers_as_the_project_does(small):
     assert benchmark.one_file(*small)["difference_of_p_female"] < 0.01
     assert benchmark.many_files(*small)["greatest_difference_of_p_female"] < 0.01

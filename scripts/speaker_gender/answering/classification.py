@@ -3,7 +3,7 @@
 import functools
 import os
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
@@ -62,7 +62,7 @@ class Answer:
     windows: int
     reason: str | None
     warning: str | None
-    speaking_time: dict[str, float]
+    speaking_time: dict[str, float] = field(hash=False)  # Gradio hashes what it shows
     timeline: tuple[Stretch, ...]
 
 

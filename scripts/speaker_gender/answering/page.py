@@ -451,6 +451,12 @@ def forget(result: Result) -> None:
         shutil.rmtree(result.source.parent, ignore_errors=True)
 
 
+def forget_all(results: list[Result]) -> None:
+    """Removes the files of some results, as of a visitor who has gone."""
+    for result in results:
+        forget(result)
+
+
 def trained_on(card: dict) -> str:
     """'237 speakers: LibriSpeech (…) and AudioMNIST (…)', from a model's card."""
     names = [SOURCES.get(source, source) for source in card.get("data", {})] or [str(card.get("corpus", "a corpus"))]
@@ -489,7 +495,7 @@ def build_page(classifier: Classifier) -> gr.Blocks:
         return add(paths or [], [Path(path).name for path in paths or []], results)
 
     with gr.Blocks(title="Who speaks?", analytics_enabled=False) as page:
-        results = gr.State([])
+        results = gr.State([], delete_callback=forget_all)
         gr.Markdown(INTRODUCTION, elem_id="introduction")
         with gr.Row(equal_height=True, elem_id="inputs"):
             microphone = gr.Audio(sources="microphone", type="filepath", label="Speak", editable=False, buttons=[])
@@ -507,12 +513,11 @@ def build_page(classifier: Classifier) -> gr.Blocks:
                 gr.Markdown(f"## Results ({len(found)})")
                 delete_all = gr.Button("Delete all", size="sm", scale=0, min_width=120)
 
-                def forget_all(found: list[Result]):
-                    for result in found:
-                        forget(result)
+                def delete_every_one(found: list[Result]):
+                    forget_all(found)
                     return [], "All results were deleted."
 
-                delete_all.click(forget_all, results, [results, status], **QUIET)
+                delete_all.click(delete_every_one, results, [results, status], **QUIET)
             with gr.Column(elem_classes="cards"):
                 for result in found:
                     show_card(result)

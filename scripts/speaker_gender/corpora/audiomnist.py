@@ -10,11 +10,11 @@ import difflib
 import json
 import os
 import re
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pandas as pd
 
-from speaker_gender.config import GENDERS
 from speaker_gender.corpora.corpus import Corpus, CorpusError
 from speaker_gender.sound.reading import AudioError, printable, read_header
 
@@ -25,7 +25,11 @@ AUDIOMNIST_REPETITIONS = 50
 NAMED = 10  # missing speakers that are named at most
 PLAUSIBLE_AGES = (3, 110)  # years
 # A speaker's key is the name of a folder: nothing that leads elsewhere.
-RECORDING_NAME = re.compile(r"(?P<digit>\d)_(?P<speaker>[^./\\:][^/\\:]*)_(?P<repetition>\d+)\.wav", re.ASCII)
+RECORDING_NAME = re.compile(
+    r"(?P<digit>\d)_(?P<speaker>[^./\\:][^/\\:]*)_(?P<repetition>\d+)\.(wav|flac|mp3|ogg|opus|m4a)", re.ASCII
+)
+SUFFIXES = (".wav", ".flac", ".mp3", ".ogg", ".opus", ".m4a")
+LABELS = {"female": "female", "f": "female", "woman": "female", "male": "male", "m": "male", "man": "male"}
 
 
 def load_speakers(corpus: Corpus) -> pd.DataFrame:
@@ -41,17 +45,18 @@ def load_speakers(corpus: Corpus) -> pd.DataFrame:
     Returns
     -------
     pd.DataFrame
-        Index: speaker key, sorted. Columns: gender, age (years, Int64), accent, native_speaker, origin, room, recorded,
+        Index: speaker key, sorted; speakers with another gender or none are left out, and listed in
+        `attrs["left_out"]`. Columns: gender, age (years, Int64), accent, native_speaker, origin, room, recorded,
         age_published, accent_published, room_published.
 
     Raises
     ------
     CorpusError
-        For unreadable metadata or a speaker without gender.
+        For unreadable metadata, or where no speaker has one of the two genders.
     """
     path = corpus.folder / METADATA
     try:
-        metadata = json.loads(path.read_text(encoding="utf-8"))
+        metadata = json.loads(path.read_bytes())  # UTF-8, UTF-16 or UTF-32, with a byte order mark or without
     except OSError as error:
         raise CorpusError(f"{path}: cannot be read ({error.strerror})") from None
     except ValueError:
@@ -66,10 +71,12 @@ def load_speakers(corpus: Corpus) -> pd.DataFrame:
     )
     table = table.reindex(columns=["gender", "age", "accent", "native_speaker", "origin", "room", "recorded"])
     table.index.name = "speaker"
-    table["gender"] = table["gender"].map(lambda gender: str(gender).strip().lower())
-    for speaker, gender in table["gender"].items():
-        if gender not in GENDERS:
-            raise CorpusError(f"{path}: speaker {speaker} has no gender 'female' or 'male'")
+    table["gender"] = table["gender"].map(lambda gender: LABELS.get(str(gender).strip().lower()))
+    left_out = table.index[table["gender"].isna()].tolist()
+    table = table[table["gender"].notna()].copy()
+    table.attrs["left_out"] = left_out
+    if table.empty:
+        raise CorpusError(f"{path}: no speaker has a gender 'female' or 'male'")
     table["age"] = table["age"].replace("unknown", None)
     for column in ("age", "accent", "room"):
         table[f"{column}_published"] = table[column]
@@ -146,10 +153,14 @@ def load_recordings(corpus: Corpus) -> pd.DataFrame:
     Raises
     ------
     CorpusError
-        For a WAV whose name does not parse or whose speaker is not in the metadata.
+        For a recording whose name does not parse or whose speaker is not in the metadata, and where none can be read.
     """
-    genders = load_speakers(corpus)["gender"]
-    found = _list_wavs(corpus.folder)
+    speakers = load_speakers(corpus)
+    genders = speakers["gender"]
+    found = _list_recordings(corpus.folder)
+    outside = set(speakers.attrs["left_out"])
+    left_out = [path for path in found if path.partition("/")[0] in outside]
+    found = [path for path in found if path.partition("/")[0] not in outside]
     if corpus.is_audiomnist:
         _check_is_audiomnist(corpus, genders)
         paths = [
@@ -173,9 +184,15 @@ def load_recordings(corpus: Corpus) -> pd.DataFrame:
     table["gender"] = table["speaker"].map(genders)
     table["here"] = table["path"].isin(found)
     columns = ["samples", "sample_rate", "encoding", "problem"]
-    read = [_header_of(os.path.join(corpus.folder, path)) for path in found]  # of 30,000, pathlib's / takes a third
+    with ThreadPoolExecutor() as threads:
+        read = list(threads.map(_header_of, (os.path.join(corpus.folder, path) for path in found)))
     headers = pd.DataFrame(read, index=found, columns=columns)
-    return table.join(headers, on="path").astype({"samples": "Int64", "sample_rate": "Int64"})
+    if found and headers["samples"].isna().all():
+        first = printable(corpus.folder / found[0])
+        raise CorpusError(f"{first}: {headers['problem'].iloc[0]}; none of the {len(found):,} recordings can be read")
+    table = table.join(headers, on="path").astype({"samples": "Int64", "sample_rate": "Int64"})
+    table.attrs["left_out"] = (len(left_out), len(outside))
+    return table
 
 
 def recordings_from_paths(paths: list[str], folder: Path) -> pd.DataFrame:
@@ -222,8 +239,11 @@ def completeness(recordings: pd.DataFrame) -> str:
     str
     """
     available, total = int(recordings["here"].sum()), len(recordings)
+    n_left_out, n_speakers = recordings.attrs.get("left_out", (0, 0))
+    left_out = f" {n_left_out:,} recordings of {n_speakers} speakers with another gender or none are left out."
+    left_out = left_out if n_speakers else ""
     if available == total:
-        return f"All {total:,} WAVs are available."
+        return f"All {total:,} WAVs are available.{left_out}"
     by_speaker = recordings.groupby("speaker")["here"].agg(["sum", "size"])
     absent = list(by_speaker.index[by_speaker["sum"] == 0])
     partial = by_speaker[(by_speaker["sum"] > 0) & (by_speaker["sum"] < by_speaker["size"])]
@@ -232,7 +252,7 @@ def completeness(recordings: pd.DataFrame) -> str:
         if names:
             more = " …" if len(names) > NAMED else ""
             missing.append(f"{part} of {len(names)} speakers ({' '.join(names[:NAMED])}{more})")
-    return f"{available:,} of {total:,} WAVs are available; missing: {' and '.join(missing)}."
+    return f"{available:,} of {total:,} WAVs are available; missing: {' and '.join(missing)}.{left_out}"
 
 
 def _check_is_audiomnist(corpus: Corpus, genders: pd.Series) -> None:
@@ -240,8 +260,19 @@ def _check_is_audiomnist(corpus: Corpus, genders: pd.Series) -> None:
         raise CorpusError(f"{corpus.folder / METADATA}: these are not AudioMNIST's 60 speakers; rename the folder")
 
 
-def _list_wavs(folder: Path) -> list[str]:
-    """Path relative to the corpus of every WAV of every speaker's folder, sorted."""
+def is_audiomnist(folder: Path) -> bool:
+    """Whether a folder's metadata are those of AudioMNIST's 60 speakers, whatever its name."""
+    try:
+        speakers = load_speakers(Corpus("", folder))["gender"]
+    except CorpusError:
+        return False
+    return (
+        tuple(speakers.index) == AUDIOMNIST_SPEAKERS and set(speakers[speakers == "female"].index) == AUDIOMNIST_FEMALE
+    )
+
+
+def _list_recordings(folder: Path) -> list[str]:
+    """Path relative to the corpus of every sound file of every speaker's folder, sorted."""
     wavs = []
     try:
         for speaker in (entry for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith(".")):
@@ -249,7 +280,7 @@ def _list_wavs(folder: Path) -> list[str]:
                 wavs += [
                     f"{speaker.name}/{entry.name}"
                     for entry in entries
-                    if entry.name.lower().endswith(".wav") and not entry.name.startswith(".")
+                    if entry.name.lower().endswith(SUFFIXES) and not entry.name.startswith(".")
                 ]
     except OSError as error:
         raise CorpusError(f"{printable(error.filename)}: cannot be read ({error.strerror})") from None

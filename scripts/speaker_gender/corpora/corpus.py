@@ -2,6 +2,7 @@
 
 import os
 import re
+import unicodedata
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -83,7 +84,7 @@ def corpus_name(folder: Path) -> str:
     Returns
     -------
     str
-        The folder's own name, or its parent's where it is just called data; lower case, ASCII letters, digits and `_`.
+        The folder's own name, or its parent's where it is just called data; lower case, letters, digits and `_`.
 
     Examples
     --------
@@ -91,7 +92,7 @@ def corpus_name(folder: Path) -> str:
     'audiomnist'
     """
     own = folder.name if folder.name != "data" else folder.parent.name
-    return re.sub(r"\W+", "_", own.lower(), flags=re.ASCII).strip("_") or "corpus"
+    return re.sub(r"\W+", "_", unicodedata.normalize("NFC", own.lower())).strip("_") or "corpus"
 
 
 def with_stamps(corpus: Corpus, recordings: pd.DataFrame) -> pd.DataFrame:

@@ -1,12 +1,17 @@
 """Which corpus runs."""
 
+import json
 import os
 from pathlib import Path
 
 from speaker_gender import config
-from speaker_gender.corpora.audiomnist import METADATA
+from speaker_gender.caching import digest, file_digest, write_json
+from speaker_gender.corpora.audiomnist import METADATA, is_audiomnist
 from speaker_gender.corpora.corpus import Corpus, CorpusError, corpus_name
 from speaker_gender.corpora.demo import make_demo_corpus
+
+RESERVED = ("demo", "shipped")  # folders of results/ that are the project's own
+IDENTITY = "folder.json"  # beside a corpus's results: which folder its name stands for
 
 
 def resolve_corpus(choice: str | None = None) -> Corpus:
@@ -41,9 +46,45 @@ def resolve_corpus(choice: str | None = None) -> Corpus:
         folder = (config.ROOT / Path(chosen).expanduser()).resolve()
     except RuntimeError:  # ~name without such an account
         raise CorpusError(f"{chosen}: no such home folder") from None
-    corpus = Corpus(corpus_name(folder), folder)
-    if corpus.name == "demo":
-        raise CorpusError(f"{folder}: the name 'demo' is taken by the embedded corpus; rename the folder")
+    name = "audiomnist" if is_audiomnist(folder) else corpus_name(folder)
+    corpus = Corpus(name, folder)
     if not (folder / METADATA).is_file() and not corpus.maps.is_dir():
         raise CorpusError(f"{folder}: not a corpus in AudioMNIST's layout: no {METADATA} in it")
+    return _with_name_of_its_own(corpus)
+
+
+def _with_name_of_its_own(corpus: Corpus) -> Corpus:
+    """The corpus, under another name where its name is taken by another folder or by the project.
+
+    The folder that a name stands for is noted beside its results. A folder that was moved, with the same metadata, is
+    the same corpus.
+    """
+    identity = {"folder": str(corpus.folder), "metadata": _digest_of_metadata(corpus.folder)}
+    note = corpus.results / IDENTITY
+    try:
+        known = json.loads(note.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        known = None
+    if corpus.name in RESERVED or (known and not _is_same(known, identity)):
+        other = Corpus(f"{corpus.name}_{digest(str(corpus.folder))[:6]}", corpus.folder)
+        print(f"The name {corpus.name} is taken: results of {corpus.folder.name} are kept as {other.name}.")
+        return other if corpus.name in RESERVED else _with_name_of_its_own(other)
+    if known != identity:
+        try:
+            write_json(note, identity)
+        except OSError:  # a project that cannot be written to says so where it writes results
+            pass
     return corpus
+
+
+def _is_same(known: dict, identity: dict) -> bool:
+    """Whether a folder is the one that was noted, or that one moved elsewhere."""
+    moved = known["metadata"] == identity["metadata"] and not Path(known["folder"]).exists()
+    return known["folder"] == identity["folder"] or moved
+
+
+def _digest_of_metadata(folder: Path) -> str | None:
+    try:
+        return file_digest(folder / METADATA)
+    except OSError:
+        return None

@@ -1,8 +1,10 @@
-"""Training voices for the shipped model: LibriSpeech's readers and AudioMNIST's speakers, or synthetic ones.
+"""Training voices for the shipped model: Common Voice's, LibriSpeech's and others' speakers, or synthetic ones.
 
 Every recording is cut into the windows that classification would cut it into. Every window is made into several images,
-each augmented in another way. Only data whose licence allows it is used: LibriSpeech is CC BY 4.0 (Panayotov et al.,
-ICASSP 2015, openslr.org/12), AudioMNIST MIT, and the synthetic voices are the project's own.
+each augmented in another way. Only data whose licence allows it is used: Common Voice is CC0 (Ardila et al., LREC
+2020), LibriSpeech CC BY 4.0 (Panayotov et al., ICASSP 2015, openslr.org/12), AudioMNIST and the spoken digits MIT. The
+synthetic voices are the project's own. Speakers whose label a cross-validation contradicts are left out
+(studies/shipped_model/labels.py).
 """
 
 import importlib.metadata
@@ -16,8 +18,9 @@ from joblib import Parallel, delayed
 from tqdm.auto import tqdm
 
 from speaker_gender.caching import digest, file_digest
-from speaker_gender.config import AUDIOMNIST, RESULTS, SEED, WORKING_RATE, smoke
+from speaker_gender.config import AUDIOMNIST, RESULTS, ROOT, SEED, WORKING_RATE, smoke
 from speaker_gender.corpora.audiomnist import load_recordings
+from speaker_gender.corpora.common_voice import common_voice_recordings
 from speaker_gender.corpora.corpus import Corpus, CorpusError, accepted_losses
 from speaker_gender.corpora.demo import make_demo_corpus
 from speaker_gender.corpora.librispeech import librispeech_recordings
@@ -28,7 +31,7 @@ from speaker_gender.sound.reading import VERSION as READER
 from speaker_gender.sound.reading import AudioError, printable, read_signal
 from speaker_gender.sound.speech import speech_windows
 
-VERSION = 1  # part of the key of the images made here: raise it when a change here changes them
+VERSION = 2  # part of the key of the images made here: raise it when a change here changes them
 
 N_SYNTHETIC, SYNTHETIC_SEED = 400, 7  # speakers, none of whom is in the demo corpus
 SHORTEST_WORD, LONGEST_WORD = 0.3, 0.8  # seconds: what is cut out of read sentences, to be like a single word
@@ -37,14 +40,31 @@ SHORT_WORDS = "short words"
 ABLATIONS = (*augmentation.ABLATIONS, SHORT_WORDS)  # what can be left out in making the images
 
 
+MOST_WINDOWS = 6  # of a recording
+SPOKEN_DIGITS = Path(os.environ.get("SPOKEN_DIGITS", ROOT.parent / "SpokenDigits" / "data"))
+LEFT_OUT = RESULTS / "shipped" / "label_issues.csv"  # written by studies/shipped_model/labels.py
+
+
 class Source(NamedTuple):
-    """How much of a source of training voices is used: recordings of a speaker, and images made of each window."""
+    """How much of a source of training voices is used.
+
+    most_recordings: of a speaker. images_per_window: of each window. of_women: how many times as many of women's, where
+    they are fewer. validates: whether a seventh of the speakers is held out for validation and calibration.
+    """
 
     most_recordings: int
     images_per_window: int
+    of_women: int = 1
+    validates: bool = False
 
 
-SOURCES = {"synthetic": Source(10, 9), "audiomnist": Source(40, 9), "librispeech": Source(10, 24)}
+SOURCES = {
+    "synthetic": Source(10, 9),
+    "audiomnist": Source(40, 6),
+    "spoken_digits": Source(20, 6),
+    "librispeech": Source(10, 8, validates=True),
+    "common_voice": Source(10, 6, of_women=2, validates=True),
+}
 
 
 def synthetic_recordings() -> pd.DataFrame:
@@ -65,6 +85,19 @@ def audiomnist_recordings() -> pd.DataFrame:
     return _of_corpus(Corpus("audiomnist", AUDIOMNIST)) if AUDIOMNIST.is_dir() else pd.DataFrame()
 
 
+def spoken_digits_recordings() -> pd.DataFrame:
+    """List the recordings of a folder in AudioMNIST's layout, $SPOKEN_DIGITS (none without it)."""
+    return _of_corpus(Corpus("spoken_digits", SPOKEN_DIGITS)) if SPOKEN_DIGITS.is_dir() else pd.DataFrame()
+
+
+def left_out_speakers() -> set[str]:
+    """The speakers ('<source> <key>') whose label a cross-validation contradicts, as far as they have been listed."""
+    try:
+        return set(pd.read_csv(LEFT_OUT, dtype=str)["speaker"])
+    except (OSError, ValueError, KeyError):
+        return set()
+
+
 def _of_corpus(corpus: Corpus) -> pd.DataFrame:
     table = load_recordings(corpus)
     table = table[table["here"]].sort_values("path")
@@ -72,11 +105,13 @@ def _of_corpus(corpus: Corpus) -> pd.DataFrame:
     return table[["speaker", "gender"]].assign(source=corpus.name, path=paths)
 
 
-def training_recordings(*, synthetic_only: bool = False, synthetic_too: bool = False) -> pd.DataFrame:
+def training_recordings(
+    *, synthetic_only: bool = False, synthetic_too: bool = False, doubtful_too: bool = False
+) -> pd.DataFrame:
     """List all recordings for the shipped model's training, validation and calibration.
 
-    One in seven speakers of each source and gender is held out for validation and calibration. AudioMNIST's speakers
-    are in the training set only.
+    One in seven speakers of each gender of Common Voice and LibriSpeech is held out for validation and calibration. The
+    others' speakers are in the training set only.
 
     Parameters
     ----------
@@ -84,33 +119,40 @@ def training_recordings(*, synthetic_only: bool = False, synthetic_too: bool = F
         Synthetic voices alone, as without LibriSpeech.
     synthetic_too : bool
         Synthetic voices beside real ones, in the training set only, to measure what they are worth.
+    doubtful_too : bool
+        Also the speakers whose label a cross-validation contradicts.
 
     Returns
     -------
     pd.DataFrame
         Columns: source, speaker ('<source> <key>'), gender, path, part ('train' or 'valid'), stamp (digest of the
-        content).
+        content), and where declared language and age (decade).
 
     Raises
     ------
     CorpusError
         Where a recording cannot be read.
     """
-    readers = pd.DataFrame() if synthetic_only else librispeech_recordings()
-    tables = [readers, audiomnist_recordings()] if len(readers) else [synthetic_recordings()]
-    if synthetic_too and len(readers):
-        tables.append(synthetic_recordings())
+    people = [] if synthetic_only else [librispeech_recordings(), common_voice_recordings()]
+    if any(map(len, people)):
+        people += [audiomnist_recordings(), spoken_digits_recordings()]
+    else:
+        people = []
+    tables = people + ([synthetic_recordings()] if synthetic_too or not people else [])
     table = pd.concat([table for table in tables if len(table)], ignore_index=True)
+    table = table.reindex(columns=["source", "speaker", "gender", "path", "language", "age"])
     generator = np.random.default_rng(SEED)
     table["part"] = "train"
     for (source, _), group in table.groupby(["source", "gender"]):
         speakers = generator.permutation(np.unique(group["speaker"]))
-        if source == "audiomnist" or (source == "synthetic" and len(readers)):
+        if people and not SOURCES[str(source)].validates:
             continue
         valid = group["speaker"].isin(speakers[: max(1, len(speakers) // 7)])
         table.loc[group.index[valid], "part"] = "valid"
     table["speaker"] = table["source"] + " " + table["speaker"]
-    rank = table.groupby("speaker")["path"].rank(method="first")
+    if not doubtful_too:
+        table = table[~table["speaker"].isin(left_out_speakers())]
+    rank = table.groupby("speaker")["path"].transform(lambda paths: paths.astype(str).rank(method="first"))
     table = table[rank <= table["source"].map(lambda source: SOURCES[source].most_recordings)]
     try:
         return table.assign(stamp=table["path"].map(file_digest)).reset_index(drop=True)
@@ -164,9 +206,13 @@ def augmented_images(
         For an unknown ablation.
     """
     check_ablation(without)
-    jobs = list(zip(recordings["path"], recordings["source"], range(len(recordings))))
+    wanted = [
+        sources[source].images_per_window * (sources[source].of_women if gender == "female" else 1)
+        for source, gender in zip(recordings["source"], recordings["gender"])
+    ]
+    jobs = list(zip(recordings["path"], wanted, range(len(recordings))))
     work = Parallel(n_jobs=n_jobs or os.cpu_count(), return_as="generator", batch_size=8)(
-        delayed(_images_of)(path, sources[source].images_per_window, number, without) for path, source, number in jobs
+        delayed(_images_of)(path, images_per_window, number, without) for path, images_per_window, number in jobs
     )
     images: list[np.ndarray] = []
     rows: list[int] = []
@@ -193,7 +239,7 @@ def _images_of(path: Path, images_per_window: int, number: int, without: str) ->
         return str(error)
     rng = np.random.default_rng([SEED, number])
     images = []
-    for window in speech_windows(signal, sample_rate=WORKING_RATE):
+    for window in speech_windows(signal, sample_rate=WORKING_RATE)[:MOST_WINDOWS]:
         for _ in range(images_per_window):
             piece = window.signal if without == SHORT_WORDS else _word_of(window.signal, rng)
             behind = np.roll(signal, int(rng.integers(len(signal))))
@@ -230,7 +276,10 @@ def images_key(recordings: pd.DataFrame, *, sources: dict[str, Source] = SOURCES
         For an unknown ablation.
     """
     check_ablation(without)
-    packages = [importlib.metadata.version(name) for name in ("numpy", "scipy", "soundfile", "soxr")]
+    packages = [
+        importlib.metadata.version(name)
+        for name in ("av", "numpy", "onnxruntime", "scipy", "silero-vad", "soundfile", "soxr")
+    ]
     versions = [VERSION, READER, speech.VERSION, augmentation.VERSION, *packages]
     used = {source: sources[source] for source in sorted(set(recordings["source"]))}
     return digest(recordings.astype(str).to_numpy().tolist(), used, without, PARAMETERS, versions)

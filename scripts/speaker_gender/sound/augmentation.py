@@ -13,9 +13,9 @@ from scipy.signal import fftconvolve
 
 from speaker_gender.config import WORKING_RATE, WORKING_SAMPLES
 
-VERSION = 2  # part of the key of the images made from augmented speech: raise it when a change here changes them
+VERSION = 3  # part of the key of the images made from augmented speech: raise it when a change here changes them
 
-RAISED = (0, 6)  # semitones that a voice is moved by; the formants hardly move when a person speaks up
+RAISED = (-2, 5)  # semitones that a voice is moved by; the formants hardly move when a person speaks up
 FORMANT_SCALES = (0.95, 1.05)
 ENVELOPE_WINDOW, ENVELOPE_HOP, ENVELOPE_ORDER = 512, 128, 28  # samples, samples, cepstral coefficients
 _WINDOW = np.hanning(ENVELOPE_WINDOW + 1)[:-1]
