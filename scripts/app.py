@@ -8,6 +8,7 @@ Exit status: 0 stopped, 1 could not start, 2 wrong usage.
 """
 
 import argparse
+import contextlib
 import signal as signals
 import sys
 import threading
@@ -35,7 +36,8 @@ def main(arguments: list[str] | None = None) -> int:
         page = build_page(load_classifier(default_model()))
         address = open_page(page, port=options.port, browser=not options.no_browser)
         print(f"{address} (Ctrl-C stops it)", flush=True)
-        from speaker_gender.judging import grad_cam  # noqa: F401, here, so that the first answer need not wait for torch
+        with contextlib.suppress(ModuleNotFoundError):  # try.sh goes without torch
+            from speaker_gender.judging import grad_cam  # noqa: F401, here, so that the first answer need not wait
 
         threading.Event().wait()
     except ModelError as error:
@@ -51,4 +53,5 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
+    sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # whatever the terminal's encoding
     sys.exit(main())

@@ -1,7 +1,7 @@
-# Sourced by run.sh, test.sh and try.sh: goes to the project's root, and defines `set_up .venv` (of requirements.txt) and
-# `set_up .venv-try` (of requirements-try.txt). Either leaves in $python the interpreter of that virtual environment, with
-# the tested versions in it. It installs only what has changed, and makes an environment again that was left half-made
-# or whose Python is gone.
+# Sourced by run.sh, test.sh and try.sh: goes to the project's root and defines `set_up .venv` (of requirements.txt) and
+# `set_up .venv-try` (of requirements-try.txt). Either leaves in $python the interpreter of that virtual environment,
+# with the tested versions in it. It installs only what has changed, and makes an environment again that was left
+# half-made or whose Python is gone.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 

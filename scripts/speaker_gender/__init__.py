@@ -34,3 +34,5 @@ def _temporary_home() -> str:
 # numba, matplotlib and Jupyter keep files in the home folder, and fail or complain where they cannot.
 if hasattr(os, "getuid") and not os.access(os.path.expanduser("~"), os.W_OK):
     os.environ["HOME"] = _temporary_home()
+# A thread of PyTorch's that waits should not spin: beside other programs, training would take ten times as long.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")

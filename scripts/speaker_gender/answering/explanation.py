@@ -28,10 +28,15 @@ def draw_answer(classifier: Classifier, answer: Answer, path: Path) -> None:
 EXPLAINED_STAGES = {"resnet34": "layer2", "small": "third convolution"}  # 14 and 28 cells high in an image of 112 rows
 
 
-def explain(classifier: Classifier, images: np.ndarray) -> np.ndarray:
-    """Grad-CAM of each image for the class that it is given, float32 (images, rows, columns) in 0…1."""
-    from speaker_gender.judging.grad_cam import grad_cam  # here, because only gradients need torch
+def explain(classifier: Classifier, images: np.ndarray) -> np.ndarray | None:
+    """Grad-CAM of each image for the class that it is given, float32 (images, rows, columns) in 0…1.
 
+    None where torch is not installed, as after try.sh: only gradients need it.
+    """
+    try:
+        from speaker_gender.judging.grad_cam import grad_cam
+    except ModuleNotFoundError:
+        return None
     said = np.where(classify_images(classifier, images) >= 0.5, GENDERS.index("female"), GENDERS.index("male"))
     stage = EXPLAINED_STAGES[classifier.card["recipe"].get("architecture", "resnet34")]
     return grad_cam(_network(classifier.path), images, classifier.card["normalisation"], said, stage=stage)

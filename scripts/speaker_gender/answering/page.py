@@ -143,7 +143,9 @@ ON_LOAD = """() => {
 
 @dataclass(frozen=True)
 class Look:
-    """A closer look at one window: its span in seconds, p_female, figures of image and pitch as SVG, median F0 (Hz)."""
+    """A closer look at one window: its span in seconds, p_female, figures of image and pitch as SVG, median F0 (Hz),
+    whether the image has its Grad-CAM.
+    """
 
     start: float
     stop: float
@@ -151,6 +153,7 @@ class Look:
     image: str
     pitch: str
     median_pitch: float | None
+    explained: bool = True
 
 
 @dataclass(frozen=True)
@@ -232,13 +235,15 @@ def closer_look(classifier: Classifier, path: Path, answer: Answer, *, at: float
         images = classifier.view.image(signal - signal.mean(), front=missing // 2)[np.newaxis]
     images = images[:1]
     pitch = audible_pitch(soxr.resample(signal, SAMPLE_RATE, PITCH_RATE))
+    maps = explain(classifier, images)
     return Look(
         start,
         stop,
         float(classify_images(classifier, images)[0]),
-        to_svg(answer_figure, images, explain(classifier, images), view=classifier.card["view"]),
+        to_svg(answer_figure, images, maps, view=classifier.card["view"]),
         to_svg(pitch_figure, pitch, start),
         median(pitch),
+        maps is not None,
     )
 
 
@@ -392,13 +397,17 @@ def look_html(result: Result, look: Look) -> str:
     of = f" from {look.start:.1f} to {look.stop:.1f} s" if result.answer.windows > 1 else ""
     label = "female" if look.p_female >= 0.5 else "male"
     saw = f"What the model saw of {result.name}{of}, and where it looked (Grad-CAM) for the label {label}"
+    below = "The brighter in the lower image, the more it counted for the answer."
+    if not look.explained:
+        saw = f"What the model saw of {result.name}{of}"
+        below = "Where the model looked takes PyTorch, which bash scripts/run.sh installs."
     pitch = f"Pitch of {result.name}{of}: {pitch_in_words(look.median_pitch)}"
     heading = f"<h4>Second {look.start:.1f} to {look.stop:.1f}: female {percent(look.p_female)}</h4>" if of else ""
     return (
         f"{heading}<figure>{labelled(look.pitch, pitch)}"
         f"<figcaption>Pitch: {pitch_in_words(look.median_pitch)}</figcaption></figure>"
         f"<figure>{labelled(look.image, saw)}"
-        "<figcaption>The brighter in the lower image, the more it counted for the answer.</figcaption></figure>"
+        f"<figcaption>{below}</figcaption></figure>"
     )
 
 

@@ -123,14 +123,14 @@ def draw_confusion(axis: Axes, counts) -> None:
     axis.spines[:].set_visible(False)
 
 
-def answer_figure(images: np.ndarray, maps: np.ndarray, *, view: str) -> Figure:
+def answer_figure(images: np.ndarray, maps: np.ndarray | None, *, view: str) -> Figure:
     """Draw the windows of a recording: a column for each, its image above, and the same under its Grad-CAM below.
 
     Parameters
     ----------
     images : np.ndarray of uint8, shape (windows, height, width)
-    maps : np.ndarray, shape (windows, rows, columns)
-        Values 0…1.
+    maps : np.ndarray, shape (windows, rows, columns), or None
+        Values 0…1; without them the images stand alone.
     view : str
         'mfc' or 'harmonic'.
 
@@ -139,14 +139,17 @@ def answer_figure(images: np.ndarray, maps: np.ndarray, *, view: str) -> Figure:
     matplotlib.figure.Figure
         Not known to pyplot, so that it need not be closed.
     """
-    figure = Figure(figsize=(1.2 + 2.2 * len(images), 5), layout="constrained")
-    axes = figure.subplots(2, len(images), squeeze=False, sharex=True, sharey=True)
-    for column, (image, cam) in enumerate(zip(images, maps)):
+    n_rows = 1 if maps is None else 2
+    figure = Figure(figsize=(1.2 + 2.2 * len(images), 2.5 * n_rows), layout="constrained")
+    axes = figure.subplots(n_rows, len(images), squeeze=False, sharex=True, sharey=True)
+    for column, image in enumerate(images):
         draw_image(axes[0, column], image, view=view)
-        draw_grad_cam(axes[1, column], image, cam, view=view)
+        if maps is not None:
+            draw_grad_cam(axes[1, column], image, maps[column], view=view)
     for axis in axes.flat:
         axis.label_outer()
         axis.set_aspect("auto")
     axes[0, 0].set_title("what it saw", loc="left", fontsize=9)
-    axes[1, 0].set_title("where it looked (Grad-CAM)", loc="left", fontsize=9)
+    if maps is not None:
+        axes[1, 0].set_title("where it looked (Grad-CAM)", loc="left", fontsize=9)
     return figure
