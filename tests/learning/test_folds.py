@@ -124,7 +124,7 @@ def test_the_cost_of_leakage_is_the_fall_in_balanced_accuracy():
     heard = predictions({"F1": 1.0, "F2": 1.0, "M1": 1.0, "M2": 1.0, "M3": 1.0})
     unheard = predictions({"F1": 0.6, "F2": 0.4, "M1": 0.8, "M2": 0.8, "M3": 0.8})
     cost = cost_of_leakage(heard, unheard)
-    assert cost["heard"] == 1 and cost["unheard"] == pytest.approx(0.65) and cost["speakers"] == 5
+    assert cost["seen"] == 1 and cost["unseen"] == pytest.approx(0.65) and cost["speakers"] == 5
     assert cost["difference"] == pytest.approx(0.35)
     low, high = cost["interval"]
     assert 0.29 < low < 0.35 < high < 0.41, "it moves with the speakers drawn"

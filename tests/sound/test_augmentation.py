@@ -93,7 +93,7 @@ def test_what_is_left_out_is_left_as_it_was(monkeypatch):
         augmentation, "revoice", lambda speech, *, pitch, formants: (pitch, formants) == (1, 1) and speech
     )
     assert (
-        len(augmentation.augment(speech, other, np.random.default_rng(0), without="another voice")) == WORKING_SAMPLES
+        len(augmentation.augment(speech, other, np.random.default_rng(0), without="pitch shift")) == WORKING_SAMPLES
     )
 
 

@@ -31,18 +31,20 @@ def test_the_cards_are_those_of_the_results():
         ("audiomnist/unseen_speakers.json", ("variants", "all of these together", "scores", "balanced_accuracy")),
         ("audiomnist_az/unseen_speakers.json", ("rows", "harmonic", "scores", "auc")),
         ("audiomnist_az/unseen_speakers.json", ("rows", "harmonic", "gain_over_f0", "difference")),
-        ("audiomnist_az/unseen_speakers.json", ("shipped_against_f0", "difference")),
         ("audiomnist_az/views.json", ("rows", "harmonic, the harmonics smoothed away", "gain", "difference")),
         ("shipped/gender_on_audiomnist_az.json", ("all", "recordings", "scores", "balanced_accuracy")),
-        ("shipped/gender_on_audiomnist_az.json", ("auc_of_doubtful",)),
+        ("shipped/gender_on_audiomnist_az.json", ("all", "accuracy_of_gender", "male")),
+        ("shipped/gender_on_ukrainiandigits.json", ("all", "recordings", "scores", "auc")),
+        ("shipped/gender_on_common_voice.json", ("all", "recordings", "scores", "auc")),
         ("shipped/gender_on_audiomnist_az_at_8000_hz.json", ("all", "recordings", "scores", "auc")),
-        ("shipped/gender_on_librispeech.json", ("all", "accuracy_of_gender", "female")),
+        ("shipped/gender_on_librispeech.json", ("all", "recordings", "scores", "auc")),
         ("shipped/gender_synthetic_on_librispeech.json", ("all", "recordings", "scores", "auc")),
-        ("shipped/ablation.json", ("rows", "raised voices", "scores", "balanced_accuracy")),
     ],
 )
 def test_other_results_would_make_it_stale(tmp_path, monkeypatch, name, path):
-    for committed in [*(ROOT / "results").rglob("*.json"), ROOT / "results" / "shipped" / "gender.safetensors"]:
+    shipped = ROOT / "results" / "shipped"
+    others = [shipped / "gender.safetensors", shipped / "label_issues.csv"]
+    for committed in [*(ROOT / "results").rglob("*.json"), *others]:
         copy = tmp_path / committed.relative_to(ROOT / "results")
         if len(copy.relative_to(tmp_path).parts) <= 3 and "synthetic" not in copy.parts:
             copy.parent.mkdir(parents=True, exist_ok=True)

@@ -13,6 +13,7 @@ from speaker_gender.answering.classification import classify_recordings
 from speaker_gender.answering.classifier import load_classifier
 from speaker_gender.config import SAMPLE_RATE
 from speaker_gender.corpora.audiomnist import load_recordings
+from speaker_gender.corpora.common_voice import COMMON_VOICE, common_voice_recordings
 from speaker_gender.corpora.corpus import Corpus, CorpusError
 from speaker_gender.corpora.librispeech import LIBRISPEECH, librispeech_recordings
 from speaker_gender.judging.comparisons import by_speaker, describe
@@ -50,21 +51,54 @@ def unseen_recordings(corpus: Corpus, model: Path) -> pd.DataFrame:
     return table.assign(path=[corpus.folder / path for path in table["path"]])
 
 
-def unseen_readers(model: Path) -> pd.DataFrame:
-    """LibriSpeech's recordings but those of readers in the model's training set; validation readers are left in.
+def unseen_readers(model: Path, source: str = "librispeech") -> pd.DataFrame:
+    """A source's recordings but those of speakers in the model's training set; validation speakers are left in.
+
+    Parameters
+    ----------
+    model : Path
+        A safetensors file with its JSON card.
+    source : str
+        'librispeech' or 'common_voice'.
 
     Raises
     ------
     CorpusError
         Where there are none.
     """
-    readers = librispeech_recordings()
+    readers = {"librispeech": librispeech_recordings, "common_voice": common_voice_recordings}[source]()
     if not len(readers):
-        raise CorpusError(f"{LIBRISPEECH}: no recordings in LibriSpeech's layout")
-    readers = readers[~readers["speaker"].isin(seen_speakers(model, "librispeech"))].reset_index(drop=True)
+        raise CorpusError(
+            f"{ {'librispeech': LIBRISPEECH, 'common_voice': COMMON_VOICE}[source] }: no recordings in it"
+        )
+    readers = readers[~readers["speaker"].isin(seen_speakers(model, source))].reset_index(drop=True)
     if readers.empty:
-        raise CorpusError(f"{LIBRISPEECH}: no recordings of readers that {model.stem} was not trained on")
+        raise CorpusError(f"{source}: no recordings of speakers that {model.stem} was not trained on")
     return readers
+
+
+def by_group(predictions: pd.DataFrame, groups: pd.Series) -> dict[str, dict]:
+    """Accuracy of each gender, refusals wrong, in groups of recordings such as languages or ages.
+
+    Parameters
+    ----------
+    predictions : DataFrame
+        As `predict_recordings` returns it.
+    groups : Series
+        The group of each row; missing ones are left out.
+
+    Returns
+    -------
+    dict
+        Group → speakers, recordings, and accuracy of 'female' and 'male' where there are any.
+    """
+    correct = (predictions["p_female"] >= 0.5) == (predictions["gender"] == "female")
+    table = predictions.assign(correct=correct & predictions["p_female"].notna(), group=groups)
+    return {
+        str(name): {"speakers": int(group["speaker"].nunique()), "recordings": len(group)}
+        | {gender: float(part["correct"].mean()) for gender, part in group.groupby("gender")}
+        for name, group in table.dropna(subset="group").groupby("group")
+    }
 
 
 def seen_speakers(model: Path, source: str) -> set[str]:

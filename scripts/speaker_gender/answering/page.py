@@ -143,8 +143,10 @@ ON_LOAD = """() => {
 
 @dataclass(frozen=True)
 class Look:
-    """A closer look at one window: its span in seconds, p_female, figures of image and pitch as SVG, median F0 (Hz),
-    whether the image has its Grad-CAM.
+    """A closer look at one window.
+
+    start, stop: seconds; image, pitch: figures as SVG; median_pitch: F0 in Hz; explained: whether the image has its
+    Grad-CAM.
     """
 
     start: float

@@ -70,6 +70,7 @@ class Corpus:
         return {
             "audiomnist": "AudioMNIST",
             "audiomnist_az": "AudioMNIST_AZ",
+            "ukrainiandigits": "Ukrainian digits",
             "demo": "demo corpus (synthetic voices)",
         }.get(self.name, self.name)
 

@@ -113,11 +113,11 @@ def cost_of_leakage(seen: pd.DataFrame, unseen: pd.DataFrame) -> dict:
     Returns
     -------
     dict
-        `heard` (balanced accuracy on seen speakers) and `unheard` (on unseen ones); difference, interval and speakers
+        `seen` (balanced accuracy on seen speakers) and `unseen` (on unseen ones); difference, interval and speakers
         as in `paired_difference`.
     """
     found = paired_difference(seen, unseen)
-    return {"heard": found.pop("first"), "unheard": found.pop("second")} | found  # keys of committed results
+    return {"seen": found.pop("first"), "unseen": found.pop("second")} | found  # keys of committed results
 
 
 def by_speaker(predictions: pd.DataFrame) -> pd.DataFrame:

@@ -21,19 +21,19 @@ ENVELOPE_WINDOW, ENVELOPE_HOP, ENVELOPE_ORDER = 512, 128, 28  # samples, samples
 _WINDOW = np.hanning(ENVELOPE_WINDOW + 1)[:-1]
 LINE_ENDS = (3_200, 5_500)  # Hz: of telephones, voice messages, recordings at 8 and 11 kHz
 MOST_GAIN = 4.0  # nepers, of the envelope's correction in one bin
-ABLATIONS = ("another voice", "surroundings", "narrow lines")  # what `augment` can leave as it was
+ABLATIONS = ("pitch shift", "surroundings", "telephone bandwidth")  # what `augment` can leave as it was
 
 
 def augment(speech: np.ndarray, other: np.ndarray, rng: np.random.Generator, *, without: str = "") -> np.ndarray:
     """Speech, shape (samples,), as it might sound elsewhere; any scale, shape (15999,).
 
-    other: other speech, to be heard faintly behind it in some cases. without: "another voice", "surroundings" or
-    "narrow lines", to leave that as it was and find out what changing it is good for.
+    other: other speech, to be heard faintly behind it in some cases. without: "pitch shift", "surroundings" or
+    "telephone bandwidth", to leave that as it was and find out what changing it is good for.
     """
     if without and without not in ABLATIONS:
         raise ValueError(f"no such ablation: {without!r}; there are {', '.join(ABLATIONS)}")
     semitones, formants = rng.uniform(*RAISED), np.exp(rng.uniform(*np.log(FORMANT_SCALES)))
-    if without == "another voice":
+    if without == "pitch shift":
         semitones, formants = 0.0, 1.0
     signal = revoice(speech, pitch=2 ** (semitones / 12), formants=formants)[:WORKING_SAMPLES]
     signal = signal / (rms(signal) + 1e-9)
@@ -60,7 +60,7 @@ def augment(speech: np.ndarray, other: np.ndarray, rng: np.random.Generator, *, 
         signal = signal.clip(-limit, limit)
     if rng.random() < 0.1:
         signal = through_mu_law(signal)
-    if rng.random() < 0.3 and without != "narrow lines":
+    if rng.random() < 0.3 and without != "telephone bandwidth":
         signal = narrowed(signal, end=rng.uniform(*LINE_ENDS))
     return np.pad(signal, padding) if in_silence else signal
 

@@ -49,9 +49,9 @@ class Change(TypedDict, total=False):
 
 LEFT_OUT: dict[str, Change] = {  # what is left out, under the name that results/shipped/ablation.json has it → how
     "nothing": {},
-    "raised voices": {"without": "another voice"},
-    "rooms, lines and noise": {"without": "surroundings"},
-    "narrow lines": {"without": "narrow lines"},
+    "pitch shift": {"without": "pitch shift"},
+    "rooms, telephone bandwidth and noise": {"without": "surroundings"},
+    "telephone bandwidth": {"without": "telephone bandwidth"},
     "pieces as short as a word": {"without": "short words"},
     "half of the speakers": {"share": 1 / 2},
     "three quarters of the speakers": {"share": 1 / 4},

@@ -18,6 +18,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from speaker_gender.answering.assessment import (
     LEAST_RATE,
+    by_group,
     figures,
     predict_recordings,
     unseen_readers,
@@ -31,12 +32,31 @@ from speaker_gender.corpora.resolving import resolve_corpus
 from speaker_gender.judging.comparisons import auc_of_doubtful
 from speaker_gender.learning.model_files import ModelError
 from speaker_gender.learning.training import versions
+from speaker_gender.learning.voices import left_out_speakers
+
+SOURCES = {"librispeech": "LibriSpeech's readers", "common_voice": "Common Voice's speakers"}
+FAMILIES = {  # of languages, by the first two letters of their code
+    code: family
+    for family, codes in {
+        "Germanic": "en de nl sv fy",
+        "Romance": "fr es it pt ca ro rm",
+        "Slavic and Baltic": "ru uk pl cs sl hs lt lv",
+        "Celtic": "cy br ga",
+        "Turkic": "tr tt ky cv sa",
+        "Uralic": "et fi hu my",
+        "Indo-Iranian": "fa hi pa or as dv",
+        "Semitic": "ar mt",
+        "East and South-East Asian": "zh ja vi th id ta ka cn",
+        "constructed": "eo ia vo",
+    }.items()
+    for code in codes.split()
+}
 
 
 def main() -> int:
     """Run the command line; returns the exit status."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("corpus", help="a folder in AudioMNIST's layout, 'demo' or 'librispeech'")
+    parser.add_argument("corpus", help="a folder in AudioMNIST's layout, 'demo', 'librispeech' or 'common_voice'")
     parser.add_argument("--model", type=Path, help="a safetensors file with its JSON card (default: the project's own)")
     parser.add_argument("--doubtful", nargs="*", default=[], metavar="SPEAKER", help="speakers whose label is doubtful")
     parser.add_argument("--sample-rate", type=int, metavar="HZ", help="as if recorded at this rate, such as 8000")
@@ -45,8 +65,11 @@ def main() -> int:
         parser.error(f"--sample-rate {options.sample_rate}: should be {LEAST_RATE} to {SAMPLE_RATE} Hz")
     try:
         model = options.model or default_model()
-        if options.corpus == "librispeech":
-            name, title, recordings = "librispeech", "LibriSpeech's readers", unseen_readers(model)
+        if options.corpus in SOURCES:
+            name, title = options.corpus, SOURCES[options.corpus]
+            recordings = unseen_readers(model, name)
+            doubtful = left_out_speakers() & set(f"{name} " + recordings["speaker"])
+            options.doubtful = options.doubtful or sorted(speaker.removeprefix(f"{name} ") for speaker in doubtful)
         else:
             corpus = resolve_corpus(options.corpus)
             name, title, recordings = corpus.name, corpus.title, unseen_recordings(corpus, model)
@@ -58,6 +81,10 @@ def main() -> int:
         if options.sample_rate:
             found["sample_rate"] = options.sample_rate
         found["all"] = figures(predictions)
+        if "language" in recordings:
+            families = recordings["language"].map(lambda language: FAMILIES.get(language[:2], "other"))
+            found["by_language_group"] = by_group(predictions, families)
+            found["by_age"] = by_group(predictions, recordings["age"])
         if options.doubtful:
             found["doubtful"] = options.doubtful
             found["auc_of_doubtful"] = auc_of_doubtful(predictions, options.doubtful)
