@@ -1,10 +1,9 @@
-"""The same voice elsewhere: raised, in a room, through a telephone, in noise, clipped, coded.
+"""The same voice elsewhere: at another pitch, in a room, through a telephone, in noise, clipped, coded.
 
 Works on one second of speech or less at 16 kHz. Every function takes a numpy Generator, so that a seed repeats it.
 What is changed says nothing about gender: each change is drawn without looking at it, and pitch is only moved as far as
 one person moves it. People who say single words to a microphone raise their voice: the medians of AudioMNIST_AZ's men
-and women lie 2 and 3.5 semitones above those of LibriSpeech's readers. A model that has only heard people reading takes
-such men for women.
+and women lie 2 and 3.5 semitones above those of LibriSpeech's readers.
 """
 
 import numpy as np
