@@ -120,6 +120,29 @@ def cost_of_leakage(seen: pd.DataFrame, unseen: pd.DataFrame) -> dict:
     return {"seen": found.pop("first"), "unseen": found.pop("second")} | found  # keys of committed results
 
 
+def refusals_as_errors(predictions: pd.DataFrame) -> pd.DataFrame:
+    """Predictions in which a recording without a prediction counts as wrong, for comparison with a method that has all.
+
+    Parameters
+    ----------
+    predictions : pd.DataFrame
+        Columns gender and p_female, missing where there is no prediction.
+
+    Returns
+    -------
+    pd.DataFrame
+        The same rows; where p_female was missing it is 0 for women and 1 for men.
+
+    Examples
+    --------
+    >>> table = pd.DataFrame({"gender": ["female", "male", "male"], "p_female": [float("nan"), 0.2, float("nan")]})
+    >>> refusals_as_errors(table)["p_female"].tolist()
+    [0.0, 0.2, 1.0]
+    """
+    wrong = (predictions["gender"] == "male").astype(float)
+    return predictions.assign(p_female=predictions["p_female"].fillna(wrong))
+
+
 def by_speaker(predictions: pd.DataFrame) -> pd.DataFrame:
     """Pool predictions by speaker: p_female from the mean log-odds of the speaker's recordings.
 
