@@ -7,8 +7,6 @@ import os
 import sys
 from pathlib import Path
 
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as scripts/setup.sh does: a spinning thread slows down the rest
-
 import numpy as np
 import psutil
 import pytest

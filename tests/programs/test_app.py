@@ -66,7 +66,7 @@ def test_a_higher_voice_has_a_higher_median_pitch(classifier):
         (np.zeros(SAMPLE_RATE), "silent"),
         (np.random.default_rng(0).normal(0, 0.1, SAMPLE_RATE), "nobody is heard"),
         (np.zeros(SAMPLE_RATE // 50), "hardly any speech"),
-        (np.zeros(3_601 * 4_000), "longer than an hour"),
+        pytest.param(np.zeros(3_601 * 4_000), "longer than an hour", marks=pytest.mark.slow),
         (None, "is text, not sound"),
     ],
 )
@@ -115,6 +115,7 @@ def test_a_window_lies_in_the_nearest_stretch():
     assert (start + stop) / 2 == pytest.approx(6) and 0.99 < stop - start < 1
 
 
+@pytest.mark.slow
 def test_a_recording_of_more_than_a_minute_is_played_from_a_file_that_goes_with_it(classifier, tmp_path):
     folder = page_module.UPLOADS / "of a test"
     folder.mkdir()

@@ -150,6 +150,7 @@ def test_a_corpus_that_is_none_is_one_line_and_exit_status_1(tmp_path):
     assert "not a corpus in AudioMNIST's layout" in finished.stderr
 
 
+@pytest.mark.slow
 def test_an_unknown_notebook_is_wrong_usage(tmp_path):
     assert run("99", workspace=tmp_path).returncode == 2
 

@@ -94,9 +94,7 @@ def test_what_is_left_out_is_left_as_it_was(monkeypatch):
     monkeypatch.setattr(
         augmentation, "revoice", lambda speech, *, pitch, formants: (pitch, formants) == (1, 1) and speech
     )
-    assert (
-        len(augmentation.augment(speech, other, np.random.default_rng(0), without="pitch shift")) == WORKING_SAMPLES
-    )
+    assert len(augmentation.augment(speech, other, np.random.default_rng(0), without="pitch shift")) == WORKING_SAMPLES
 
 
 def test_a_narrow_line_carries_nothing_above_its_end_and_all_below():

@@ -132,6 +132,7 @@ def test_the_onnx_graph_is_the_same_of_a_network_just_trained_and_of_one_from_it
     assert to_onnx(trained, card["image_size"]) == to_onnx(loaded, card["image_size"])
 
 
+@pytest.mark.slow
 def test_without_short_words_all_of_a_window_is_used(librispeech, monkeypatch):
     lengths = []
 

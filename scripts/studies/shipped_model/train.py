@@ -34,7 +34,7 @@ from speaker_gender.learning.voices import SOURCES, Source, augmented_images, im
 
 FOLDER = RESULTS / "shipped"
 RECIPE = Recipe(architecture="small", image_size=(112, 30), epochs=3, mixup=0.2, balanced=True, keep_height=True)
-SEEDS = (42, 43, 44, 45, 46)  # of the ensemble's members: the accuracy of one alone varies over seeds
+SEEDS = (42, 43, 44)  # of the ensemble's members: the accuracy of one alone varies over seeds
 LICENCES = {
     "synthetic": "made by scripts/speaker_gender/corpora/demo.py with eSpeak NG",
     "audiomnist": "MIT licence, Becker et al., arXiv:1807.03418",
