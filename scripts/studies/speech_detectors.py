@@ -35,7 +35,7 @@ from speaker_gender.corpora.resolving import resolve_corpus
 from speaker_gender.learning.training import versions
 from speaker_gender.sound.augmentation import noise, rms, whispered
 from speaker_gender.sound.files import sound_files
-from speaker_gender.sound.reading import INT16_FULL_SCALE, AudioError, read_signal
+from speaker_gender.sound.reading import INT16_FULL_SCALE, AudioError, read_pieces
 from speaker_gender.sound.speech import MIN_SECONDS, why_not_speech
 
 SPOKEN = "audio-channel"  # the desktop sounds of this name are spoken words
@@ -132,9 +132,9 @@ def vowel(rng: np.random.Generator, *, sung: bool) -> np.ndarray:
 
 
 def found_in(path: Path, number: int, change: str) -> dict[str, bool] | None:
-    """Detector → whether it finds speech in a file; None for a file that cannot be read or is under 0.1 s."""
+    """Detector → whether it finds speech in a file's first minute; None for one that cannot be read or is too short."""
     try:
-        signal = read_signal(path, sample_rate=WORKING_RATE, report=[])
+        signal = next(read_pieces(path, sample_rate=WORKING_RATE, report=[]))[: 60 * WORKING_RATE]
     except AudioError:
         return None
     if len(signal) < MIN_SECONDS * WORKING_RATE:
@@ -202,7 +202,7 @@ def main() -> int:
 
 
 def _run(work, title: str, total: int) -> list[dict[str, bool] | None]:
-    running = Parallel(n_jobs=-1, return_as="generator", batch_size=16)(work)
+    running = Parallel(n_jobs=-1, return_as="generator", batch_size=4)(work)
     return list(tqdm(running, title, total=total, unit="recording", leave=False))
 
 

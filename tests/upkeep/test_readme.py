@@ -27,7 +27,7 @@ def test_the_cards_are_those_of_the_results():
         ("audiomnist/corpus.json", ("genders", "female", "age", "median")),
         ("audiomnist/evaluation.json", ("scores", "error_rate")),
         ("audiomnist/evaluation.json", ("centre_of_attention", "female")),
-        ("audiomnist/unseen_speakers.json", ("rows", "mfc", "cost_of_leakage", "unheard")),
+        ("audiomnist/unseen_speakers.json", ("rows", "mfc", "cost_of_leakage", "unseen")),
         ("audiomnist/unseen_speakers.json", ("variants", "all of these together", "scores", "balanced_accuracy")),
         ("audiomnist_az/unseen_speakers.json", ("rows", "harmonic", "scores", "auc")),
         ("audiomnist_az/unseen_speakers.json", ("rows", "harmonic", "gain_over_f0", "difference")),
