@@ -7,7 +7,6 @@ Reads the resolved corpus's MFC JPEGs; writes results/<corpus>/image_sizes/<size
 thousand images are enough: the question is not how good a network can get but what a smaller image costs.
 """
 
-import json
 import sys
 import time
 from dataclasses import asdict
@@ -94,25 +93,6 @@ def measure_speed(size: tuple[int, int], *, batch_size: int = Recipe.batch_size,
         learn.opt.zero_grad()
         times.append(time.perf_counter() - started)
     return batch_size / min(times)
-
-
-def load_comparison(corpus: Corpus) -> pd.DataFrame:
-    """Load what has been compared so far.
-
-    Parameters
-    ----------
-    corpus : Corpus
-
-    Returns
-    -------
-    pd.DataFrame
-        One row a size, smallest first; columns error_rate, f1_score, images_per_second, …
-    """
-    files = (corpus.results / "image_sizes").glob("*.json")
-    table = pd.DataFrame.from_dict(
-        {path.stem: json.loads(path.read_text(encoding="utf-8"))["result"] for path in files}, orient="index"
-    )
-    return table.sort_index(key=lambda names: names.map(lambda name: np.prod([int(side) for side in name.split("x")])))
 
 
 def _train(corpus: Corpus, table: pd.DataFrame, split: pd.Series, recipe: Recipe) -> dict:

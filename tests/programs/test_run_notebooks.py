@@ -194,14 +194,9 @@ def test_the_committed_notebook_is_one_clean_run_on_audiomnist(path):
 
 
 PROGRAMS = {path.stem for path in (ROOT / "scripts").iterdir()} - {"speaker_gender"}  # with studies and upkeep
-BORROWS = pytest.mark.xfail(reason="studies.compare_image_sizes.load_comparison belongs in the library", strict=True)
 
 
-@pytest.mark.parametrize(
-    "path",
-    [pytest.param(path, marks=[BORROWS] if path.stem == "03_train_model" else []) for path in NOTEBOOKS],
-    ids=lambda path: path.stem,
-)
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_a_notebook_imports_from_the_library_and_from_packages_only(path):
     cells = [cell.source for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "code"]
     code = "\n".join(line for cell in cells for line in cell.splitlines() if not line.startswith(("%", "!")))

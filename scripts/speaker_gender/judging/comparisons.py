@@ -1,10 +1,13 @@
 """Predictions described and compared: an ensemble's, and those of two methods on the same speakers."""
 
+import json
+
 import numpy as np
 import pandas as pd
 from sklearn.metrics import roc_auc_score
 
 from speaker_gender.config import SEED
+from speaker_gender.corpora.corpus import Corpus
 from speaker_gender.judging.evaluation import N_BOOTSTRAP, bootstrap_over_speakers, predicted_gender, scores
 from speaker_gender.learning.calibration import log_odds, probability
 
@@ -184,3 +187,22 @@ def auc_of_doubtful(predictions: pd.DataFrame, doubtful: list[str]) -> float:
         return float("nan")
     ranks = answered["p_female"].where(female | answered["speaker"].isin(doubtful), -1.0)
     return float(roc_auc_score(female, ranks))
+
+
+def load_image_sizes(corpus: Corpus) -> pd.DataFrame:
+    """Load what has been compared so far.
+
+    Parameters
+    ----------
+    corpus : Corpus
+
+    Returns
+    -------
+    pd.DataFrame
+        One row a size, smallest first; columns error_rate, f1_score, images_per_second, …
+    """
+    files = (corpus.results / "image_sizes").glob("*.json")
+    table = pd.DataFrame.from_dict(
+        {path.stem: json.loads(path.read_text(encoding="utf-8"))["result"] for path in files}, orient="index"
+    )
+    return table.sort_index(key=lambda names: names.map(lambda name: np.prod([int(side) for side in name.split("x")])))

@@ -30,10 +30,8 @@ MIN_SECONDS = 0.1  # of a recording
 MIN_SPEECH = 3  # frames in a row of a recording that is longer than a window: music has chance ones
 LONGEST_GAP = 0.2  # seconds: a plosive's closure within a word is shorter
 MARGIN = 0.1  # seconds of surroundings around speech, as in AudioMNIST
-CLIPPED_AMPLITUDE, CLIPPED_SHARE = (
-    0.98,
-    0.02,
-)  # of the peak, of the samples: a sine has 0.13 so near its peak, speech 0.001
+# Of the peak, which resampling raises above where a recording was clipped; of the samples. Speech has less than 0.01.
+CLIPPED_AMPLITUDE, CLIPPED_SHARE = 0.8, 0.04
 
 
 class Window(NamedTuple):
