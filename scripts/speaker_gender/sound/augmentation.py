@@ -24,10 +24,28 @@ ABLATIONS = ("pitch shift", "surroundings", "telephone bandwidth")  # what `augm
 
 
 def augment(speech: np.ndarray, other: np.ndarray, rng: np.random.Generator, *, without: str = "") -> np.ndarray:
-    """Speech, shape (samples,), as it might sound elsewhere; any scale, shape (15999,).
+    """Speech as it might sound elsewhere: one second of it.
 
-    other: other speech, to be heard faintly behind it in some cases. without: "pitch shift", "surroundings" or
-    "telephone bandwidth", to leave that as it was and find out what changing it is good for.
+    Parameters
+    ----------
+    speech : ndarray
+        At 16 kHz, any scale, shape (samples,).
+    other : ndarray
+        Other speech, which is heard faintly behind it in some cases, shape (samples,).
+    rng : numpy.random.Generator
+        Its seed repeats the result.
+    without : str
+        What is left as it was, to measure what changing it is worth: one of ABLATIONS, or '' for nothing.
+
+    Returns
+    -------
+    ndarray
+        float64, shape (15999,).
+
+    Raises
+    ------
+    ValueError
+        For an unknown ablation.
     """
     if without and without not in ABLATIONS:
         raise ValueError(f"no such ablation: {without!r}; there are {', '.join(ABLATIONS)}")
@@ -65,9 +83,21 @@ def augment(speech: np.ndarray, other: np.ndarray, rng: np.random.Generator, *, 
 
 
 def revoice(speech: np.ndarray, *, pitch: float, formants: float) -> np.ndarray:
-    """The speech with its pitch and its formants multiplied by these factors; its length is divided by `pitch`.
+    """The speech at another pitch and with other formants; its length is divided by `pitch`.
 
     Resampling moves both by `pitch`; then each frame's spectral envelope (its liftered cepstrum) is moved back.
+
+    Parameters
+    ----------
+    speech : ndarray
+        At 16 kHz, any scale, shape (samples,).
+    pitch, formants : float
+        Factors that pitch and formants are multiplied by.
+
+    Returns
+    -------
+    ndarray
+        float64, shape (samples,).
     """
     moved = soxr.resample(speech, WORKING_RATE, WORKING_RATE / pitch, quality="MQ")
     ratio = formants / pitch
@@ -84,7 +114,20 @@ def revoice(speech: np.ndarray, *, pitch: float, formants: float) -> np.ndarray:
 
 
 def whispered(speech: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Noise with the speech's spectral envelope, frame by frame: what it says without a pitch; same shape and scale."""
+    """The speech without a pitch: noise with the speech's spectral envelope, frame by frame.
+
+    Parameters
+    ----------
+    speech : ndarray
+        At 16 kHz, shape (samples,).
+    rng : numpy.random.Generator
+        Its seed repeats the result.
+
+    Returns
+    -------
+    ndarray
+        float64 of the speech's shape and scale.
+    """
     envelope = np.exp(_envelope(_spectra(speech)))
     return _signal_of(_spectra(rng.normal(size=len(speech))) * envelope / np.sqrt(ENVELOPE_WINDOW / 3), len(speech))
 
@@ -115,7 +158,20 @@ def _envelope(spectra: np.ndarray) -> np.ndarray:
 
 
 def reverberate(signal: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """In a room: convolved with exponentially decaying noise behind a direct sound, near or far."""
+    """The signal in a room: convolved with exponentially decaying noise behind a direct sound, near or far.
+
+    Parameters
+    ----------
+    signal : ndarray
+        Any scale, at 16 kHz, shape (samples,).
+    rng : numpy.random.Generator
+        Its seed repeats the result.
+
+    Returns
+    -------
+    ndarray
+        float64, shape (samples,).
+    """
     decay = rng.uniform(0.08, 0.7)  # seconds to -60 dB
     time = np.arange(int(min(decay, 0.6) * WORKING_RATE)) / WORKING_RATE
     response = rng.normal(size=len(time)) * 10 ** (-3 * time / decay)
@@ -125,7 +181,20 @@ def reverberate(signal: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def colour(signal: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Through a microphone or a line: a tilt, a bumpy response, and a band of a telephone or better."""
+    """The signal through a microphone or a line: a tilt, a bumpy response, and a band of a telephone or better.
+
+    Parameters
+    ----------
+    signal : ndarray
+        Any scale, at 16 kHz, shape (samples,).
+    rng : numpy.random.Generator
+        Its seed repeats the result.
+
+    Returns
+    -------
+    ndarray
+        float64, shape (samples,).
+    """
     spectrum = np.fft.rfft(signal)
     frequency = np.fft.rfftfreq(len(signal), 1 / WORKING_RATE).clip(min=20)
     octaves = np.log2(frequency.clip(min=60) / 60)
@@ -139,14 +208,39 @@ def colour(signal: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def narrowed(signal: np.ndarray, *, end: float) -> np.ndarray:
-    """Through a line that carries nothing above `end` Hz, noise neither: a telephone, or a recording at a low rate."""
+    """The signal through a line of limited bandwidth: a telephone, or a recording at a low rate. Noise is cut, too.
+
+    Parameters
+    ----------
+    signal : ndarray
+        Any scale, at 16 kHz, shape (samples,).
+    end : float
+        Highest frequency that is carried, in Hz.
+
+    Returns
+    -------
+    ndarray
+        float64, shape (samples,).
+    """
     spectrum = np.fft.rfft(signal)
     spectrum[np.fft.rfftfreq(len(signal), 1 / WORKING_RATE) > end] = 0
     return np.fft.irfft(spectrum, len(signal))
 
 
 def noise(n_samples: int, rng: np.random.Generator) -> np.ndarray:
-    """Noise of RMS 1 with a random tilt, with a mains hum in one of five, shape (samples,)."""
+    """Noise with a random spectral tilt, with a mains hum in one of five.
+
+    Parameters
+    ----------
+    n_samples : int
+    rng : numpy.random.Generator
+        Its seed repeats the result.
+
+    Returns
+    -------
+    ndarray
+        float64, shape (n_samples,), RMS 1.
+    """
     spectrum = np.fft.rfft(rng.normal(size=n_samples))
     frequency = np.fft.rfftfreq(n_samples, 1 / WORKING_RATE)
     tilted = np.fft.irfft(spectrum * decibel(rng.uniform(-7, 1) * np.log2(frequency.clip(min=50) / 1_000)), n_samples)
@@ -159,7 +253,22 @@ def noise(n_samples: int, rng: np.random.Generator) -> np.ndarray:
 
 
 def through_mu_law(signal: np.ndarray) -> np.ndarray:
-    """As 8-bit µ-law (ITU-T G.711's curve) hands it on."""
+    """The signal after 8-bit µ-law coding.
+
+    Parameters
+    ----------
+    signal : ndarray
+        Any scale, at 16 kHz, shape (samples,).
+
+    Returns
+    -------
+    ndarray
+        float64, shape (samples,).
+
+    References
+    ----------
+    ITU-T Recommendation G.711, 1988.
+    """
     peak = np.abs(signal).max() + 1e-9
     compressed = np.sign(signal) * np.log1p(255 * np.abs(signal) / peak) / np.log(256)
     coded = np.round(127 * compressed) / 127
@@ -172,5 +281,11 @@ def rms(signal: np.ndarray) -> float:
 
 
 def decibel(level):
-    """Factor of amplitude that a level in dB stands for."""
+    """The factor of amplitude that a level in dB stands for.
+
+    Examples
+    --------
+    >>> decibel(-20.0)
+    0.1
+    """
     return 10 ** (level / 20)

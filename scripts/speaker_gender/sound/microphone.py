@@ -44,10 +44,24 @@ class RecordingError(RuntimeError):
 
 
 def centred(take: np.ndarray, n_samples: int, *, sample_rate: int) -> np.ndarray:
-    """The part of a take, shape (n_samples,), with the speech in its middle.
+    """The part of a take with the speech in its middle.
 
-    take: int16, shape (samples,), of at least n_samples. Speech longer than that keeps its most energetic part; where
-    there is none, the part is the one that was asked for, between the margins.
+    Speech longer than that keeps its most energetic part; where there is none, the part is the one that was asked for,
+    between the margins.
+
+    Parameters
+    ----------
+    take : ndarray
+        int16, shape (samples,), of at least n_samples.
+    n_samples : int
+        Of the part.
+    sample_rate : int
+        In Hz.
+
+    Returns
+    -------
+    ndarray
+        int16, shape (n_samples,); a view.
     """
     longest_start = len(take) - n_samples
     windows = speech_windows(take.astype(np.float64), sample_rate=sample_rate)
@@ -65,7 +79,20 @@ def centred(take: np.ndarray, n_samples: int, *, sample_rate: int) -> np.ndarray
 
 
 def level_meter(signal: np.ndarray, *, width: int = 30) -> str:
-    """One line of constant length: a bar and the peak level of int16 samples, from -60 dBFS (empty) to 0 (full)."""
+    """A bar and the peak level as one line of constant length, from -60 dBFS (empty) to 0 (full).
+
+    Parameters
+    ----------
+    signal : ndarray
+        int16, shape (samples,).
+    width : int
+        Characters of the bar.
+
+    Examples
+    --------
+    >>> level_meter(np.array([0, 8192], dtype=np.int16), width=10)
+    '[########  ]  -12 dBFS'
+    """
     peak = np.abs(signal.astype(np.float64)).max(initial=0) / INT16_FULL_SCALE
     level = max(20 * np.log10(max(peak, 1e-6)), QUIETEST_SHOWN)
     filled = round(width * (1 - level / QUIETEST_SHOWN))
@@ -73,7 +100,15 @@ def level_meter(signal: np.ndarray, *, width: int = 30) -> str:
 
 
 def warning(signal: np.ndarray, *, sample_rate: int) -> str | None:
-    """What is wrong with an int16 recording, as one of WARNINGS' values; None if it is fine."""
+    """What is wrong with a recording, as a sentence; None if it is fine.
+
+    Parameters
+    ----------
+    signal : ndarray
+        int16, shape (samples,).
+    sample_rate : int
+        In Hz.
+    """
     if np.sum((signal == np.iinfo(np.int16).max) | (signal == np.iinfo(np.int16).min)) >= CLIPPED_SAMPLES:
         return WARNINGS["clipped"]
     if not signal.any():

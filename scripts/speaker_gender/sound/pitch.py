@@ -13,9 +13,21 @@ PITCH_THRESHOLDS = (2, 6)  # of pyin's beta distribution: its default (2, 18) ex
 
 
 def pitch_track(signal: np.ndarray) -> np.ndarray:
-    """F0 in Hz every 16 ms by pyin (Mauch and Dixon, ICASSP 2014), nan where nothing is voiced; shape (frames,).
+    """F0 every 16 ms by pyin.
 
-    signal: at 16 kHz, shape (samples,).
+    Parameters
+    ----------
+    signal : ndarray
+        Any scale, at 16 kHz, shape (samples,).
+
+    Returns
+    -------
+    ndarray
+        In Hz, nan where nothing is voiced, shape (frames,).
+
+    References
+    ----------
+    Mauch and Dixon, pYIN, ICASSP 2014.
     """
     band = butter(4, PITCH_BAND, "bandpass", fs=PITCH_RATE, output="sos")
     pitch, _, _ = librosa.pyin(
