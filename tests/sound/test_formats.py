@@ -101,6 +101,19 @@ def test_joined_files_are_heard_whole(tmp_path, name):
     assert similar(signal[-len(SIGNAL) :]) > 0.8
 
 
+@pytest.mark.parametrize("channels", [(1, 2), (2, 1)])
+def test_a_file_may_change_its_channels_on_the_way(tmp_path, channels):
+    parts = []
+    for number in channels:
+        file = io.BytesIO()
+        sound = np.repeat(SIGNAL[:, np.newaxis] / 32_768, number, axis=1)
+        soundfile.write(file, sound, RATE, format="MP3", subtype="MPEG_LAYER_III")
+        parts.append(file.getvalue())
+    (tmp_path / "x").write_bytes(b"".join(parts))
+    signal = read_signal(tmp_path / "x", sample_rate=RATE, report=[])
+    assert abs(len(signal) / RATE - 2 * SECONDS) < 0.5 and similar(signal[-len(SIGNAL) :]) > 0.8
+
+
 @pytest.mark.parametrize("name", ["mp3", "opus", "mka", "flac", "wav"])
 def test_a_file_that_is_cut_off_is_heard_as_far_as_it_goes_and_says_so(tmp_path, name):
     path, report = tmp_path / "cut", []

@@ -292,7 +292,9 @@ class _Ffmpeg:
                 self.container = av.open(self.file, options=whitelists, metadata_errors="ignore")
             self.stream: Any = self.container.streams.audio[0]
             context = self.stream.codec_context
-            self.channels, rate, encoding = context.channels, context.sample_rate, context.name
+            # As the header says; what is decoded may differ, and is converted to it.
+            self.layout, rate, encoding = context.layout, context.sample_rate, context.name
+            self.channels = self.layout.nb_channels
             if rate < 1:  # as of a text whose name ends in .flac
                 raise ValueError
         except IndexError:
@@ -320,7 +322,7 @@ class _Ffmpeg:
             if resampler is None or (frame is not None and _kind_of(frame) != kind):
                 # Joined files may change their rate or channels on the way: what follows is converted to the first's.
                 kind = frame and _kind_of(frame)
-                resampler = av.AudioResampler("dbl", layout=self.stream.layout, rate=self.header.sample_rate)
+                resampler = av.AudioResampler("dbl", layout=self.layout, rate=self.header.sample_rate)
             for converted in resampler.resample(frame):
                 held.append(converted.to_ndarray().reshape(-1, self.channels))
             if sum(map(len, held)) >= BLOCK or frame is None:
