@@ -145,7 +145,7 @@ def test_the_same_seed_gives_the_same_weights_and_another_seed_others(buzz_corpu
 def test_a_run_stopped_in_its_second_epoch_ends_with_the_weights_of_an_undisturbed_one(
     buzz_corpus, data, monkeypatch, capsys, recipe
 ):
-    _, undisturbed = train_model(buzz_corpus, *data, recipe, name="undisturbed")
+    undisturbed = train_model(buzz_corpus, *data, recipe, name="undisturbed")[1]
     gc.collect()  # a Learner refers to itself, and three of ResNet-34 are a gigabyte
 
     class Stop(Callback):
@@ -167,7 +167,7 @@ def test_a_run_stopped_in_its_second_epoch_ends_with_the_weights_of_an_undisturb
     assert not training.model_path(buzz_corpus, "stopped").exists()
     gc.collect()
     capsys.readouterr()
-    _, resumed = train_model(buzz_corpus, *data, recipe, name="stopped")
+    resumed = train_model(buzz_corpus, *data, recipe, name="stopped")[1]
     assert "Resumed after epoch 1" in capsys.readouterr().out
     assert same(weights(buzz_corpus, "undisturbed"), weights(buzz_corpus, "stopped"))
 
@@ -226,6 +226,7 @@ def test_from_scratch_means_from_scratch_whatever_was_trained_before(buzz_corpus
     monkeypatch.setattr(training, "imagenet_state", lambda: None if os.environ.get("RESNET34_WEIGHTS") else downloaded)
     recipe = replace(RESNET34, epochs=1)
     assert train_model(buzz_corpus, *data, recipe, name="one")[1]["imagenet_weights"]
+    gc.collect()
     monkeypatch.setenv("RESNET34_WEIGHTS", "none")
     assert not train_model(buzz_corpus, *data, recipe, name="one")[1]["imagenet_weights"]
 

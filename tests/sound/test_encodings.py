@@ -86,7 +86,7 @@ def encode(program: str, source: Path, options: str, target: Path) -> None:
     if program == "ffmpeg":
         command = ["ffmpeg", "-loglevel", "error", "-i", source, *options.split(), target]
     else:
-        command = ["sox", source, *options.split(), target]
+        command = ["sox", "-R", source, *options.split(), target]  # -R: the same dither whenever it runs
     subprocess.run(command, check=True, stdin=subprocess.DEVNULL)
 
 
@@ -106,6 +106,7 @@ def test_an_answer_does_not_depend_on_the_encoding(classifier, plain, tmp_path, 
         assert encoded.gender, f"{source.name} as {name}: {encoded.reason}"
         moved.append(abs(encoded.p_female - expected.p_female))
         assert moved[-1] <= allowed or allowed == NARROW, f"{source.name} as {name}"
-        assert encoded.gender == expected.gender or allowed > LOSSLESS, f"{source.name} as {name}"
+        undecided = abs(expected.p_female - 0.5) < LOSSLESS
+        assert encoded.gender == expected.gender or allowed > LOSSLESS or undecided, f"{source.name} as {name}"
     assert len(moved) >= len(plain) // 2
     assert np.quantile(moved, 0.9) <= allowed, "a quarter of the bands may be gone: one in ten may move further"
