@@ -91,7 +91,7 @@ def precision_sentence() -> str:
         f"in {others[0]['precision']} {_spread(others)}. Summation in another order gives other weights, as another "
         f"seed does. The variance over seeds shows how much the scores change by that: the seeds of AudioMNIST above, "
         f"and the {len(members)} networks of the shipped model, which differ in the seed alone, on "
-        f"{shipped['speakers']['valid']} held-out readers: {_spread(members)}."
+        f"{shipped['speakers']['valid']} held-out speakers: {_spread(members)}."
     )
 
 
