@@ -10,7 +10,6 @@ import difflib
 import json
 import os
 import re
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pandas as pd
@@ -184,8 +183,8 @@ def load_recordings(corpus: Corpus) -> pd.DataFrame:
     table["gender"] = table["speaker"].map(genders)
     table["here"] = table["path"].isin(found)
     columns = ["samples", "sample_rate", "encoding", "problem"]
-    with ThreadPoolExecutor() as threads:
-        read = list(threads.map(_header_of, (os.path.join(corpus.folder, path) for path in found)))
+    # In turn: threads would take three times as long, waiting for each other. Of 30,000, pathlib's / takes a third.
+    read = [_header_of(os.path.join(corpus.folder, path)) for path in found]
     headers = pd.DataFrame(read, index=found, columns=columns)
     if found and headers["samples"].isna().all():
         first = printable(corpus.folder / found[0])

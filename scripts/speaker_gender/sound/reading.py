@@ -390,13 +390,14 @@ def _open(path: Path | str) -> "_Libsndfile | _Ffmpeg":
             raise AudioError(path, "is not a regular file")
         if not status.st_size:
             raise AudioError(path, "is empty")
-        open(path, "rb").close()
+        with open(path, "rb") as file:
+            head = file.read(4)
     except AudioError:
         raise
     except (OSError, ValueError) as error:  # ValueError: Python's for a path with a null character
         reason = getattr(error, "strerror", None) or str(error)
         raise AudioError(path, f"cannot be opened ({reason})") from None
-    sound = _by_libsndfile(path) or _Ffmpeg(path)
+    sound = (None if BY_FFMPEG.match(head) else _by_libsndfile(path)) or _Ffmpeg(path)
     rate, channels = sound.header.sample_rate, sound.channels
     length = sound.header.samples or getattr(sound, "declared", None) or 0
     if not SAMPLE_RATES[0] <= rate <= SAMPLE_RATES[1]:
@@ -417,9 +418,6 @@ def _open(path: Path | str) -> "_Libsndfile | _Ffmpeg":
 
 def _by_libsndfile(path: Path | str) -> _Libsndfile | None:
     """The file opened by libsndfile; None where FFmpeg reads it better, or it alone."""
-    with open(path, "rb") as file:
-        if BY_FFMPEG.match(file.read(4)):
-            return None
     try:
         sound = soundfile.SoundFile(_for_libsndfile(path))
     except (soundfile.LibsndfileError, OSError, TypeError, ValueError):  # TypeError: soundfile's for a name in .raw

@@ -14,6 +14,8 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from speaker_gender.answering.assessment import (
@@ -30,9 +32,9 @@ from speaker_gender.config import RESULTS, SAMPLE_RATE
 from speaker_gender.corpora.corpus import CorpusError
 from speaker_gender.corpora.resolving import resolve_corpus
 from speaker_gender.judging.comparisons import auc_of_doubtful
-from speaker_gender.learning.model_files import ModelError
+from speaker_gender.learning.model_files import ModelError, read_card
 from speaker_gender.learning.training import versions
-from speaker_gender.learning.voices import left_out_speakers
+from speaker_gender.learning.voices import left_out_speakers, training_recordings
 
 SOURCES = {"librispeech": "LibriSpeech's readers", "common_voice": "Common Voice's speakers"}
 FAMILIES = {  # of languages, by the first two letters of their code
@@ -53,6 +55,19 @@ FAMILIES = {  # of languages, by the first two letters of their code
 }
 
 
+def held_out(recordings: pd.DataFrame, source: str, model: Path) -> pd.DataFrame:
+    """Of a source that a model was trained on, the recordings of the speakers drawn for validation.
+
+    Doubtful labels among them are kept. Those of training speakers that were left out are not: they were chosen because
+    such a model misclassifies them, and would count against it as no random speaker does.
+    """
+    if source not in read_card(model).get("data", {}):
+        return recordings
+    drawn = training_recordings(doubtful_too=True)
+    valid = set(drawn.loc[drawn["part"] == "valid", "speaker"])
+    return recordings[(f"{source} " + recordings["speaker"]).isin(valid)].reset_index(drop=True)
+
+
 def main() -> int:
     """Run the command line; returns the exit status."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -67,7 +82,7 @@ def main() -> int:
         model = options.model or default_model()
         if options.corpus in SOURCES:
             name, title = options.corpus, SOURCES[options.corpus]
-            recordings = unseen_readers(model, name)
+            recordings = held_out(unseen_readers(model, name), name, model)
             doubtful = left_out_speakers() & set(f"{name} " + recordings["speaker"])
             options.doubtful = options.doubtful or sorted(speaker.removeprefix(f"{name} ") for speaker in doubtful)
         else:
