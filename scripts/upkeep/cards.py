@@ -168,9 +168,8 @@ def _measurements(card: dict, assessments: list[dict]) -> list[str]:
         "**Measured** on speakers who are not in the training set; 95 % intervals over speakers. A recording in which "
         "no speech is found counts as wrong. AudioMNIST_AZ (digits in Azerbaijani) and the Ukrainian digits are "
         "*development sets*: the view, the augmentation and the detector of speech were chosen on them. The held-out "
-        "speakers of LibriSpeech and Common Voice calibrated the model. Without doubtful labels means without the "
-        "speakers whose pitch (AudioMNIST_AZ) or cross-validated prediction (LibriSpeech, Common Voice) contradicts "
-        "their label.",
+        "speakers of LibriSpeech and Common Voice, drawn before any label was doubted, calibrated the model. Doubtful "
+        "is a label that the speaker's pitch contradicts.",
         "",
         "| tested on | speakers | recordings | balanced accuracy | interval of the classified | female | male | AUC |",
         "|---|---|---|---|---|---|---|---|",

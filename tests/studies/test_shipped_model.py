@@ -77,6 +77,19 @@ def test_readers_have_the_gender_of_the_speakers_file_and_some_are_kept_aside(li
     assert sorted(aside["gender"]) == ["female", "male"]
 
 
+def test_only_speakers_drawn_for_validation_count_for_a_source_the_model_was_trained_on(librispeech, monkeypatch):
+    drawn = voices.training_recordings()
+    aside = set(drawn.loc[drawn["part"] == "valid", "speaker"])
+    trained, kept = sorted(set(drawn["speaker"]) - aside)[0], sorted(aside)[0]
+    listed = librispeech / "left_out.csv"
+    listed.write_text(f"speaker\n{trained}\n{kept}\n")
+    monkeypatch.setattr(voices, "LEFT_OUT", listed)
+    readers = voices.librispeech_recordings()
+    counted = assess.held_out(readers, "librispeech", SHIPPED_MODEL)
+    assert set("librispeech " + counted["speaker"]) == aside, "the doubtful one among them, not the one left out"
+    assert len(assess.held_out(readers, "another_corpus", SHIPPED_MODEL)) == len(readers)
+
+
 def test_readers_whose_gender_the_speakers_file_does_not_tell_are_named(librispeech, capsys):
     lines = (librispeech / "SPEAKERS.TXT").read_text().splitlines()
     (librispeech / "SPEAKERS.TXT").write_text("\n".join(line for line in lines if not line.startswith("3 ")))
