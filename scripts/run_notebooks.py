@@ -49,15 +49,24 @@ class StreamingClient(NotebookClient):
 
     def execute_until_interrupted(self) -> None:
         """`execute` in a thread of its own: nbclient then leaves Ctrl-C to us, who end the kernel."""
-        with ThreadPoolExecutor(1) as pool:
-            running = pool.submit(self.execute)
+        with ThreadPoolExecutor(1) as pool, tempfile.TemporaryFile() as said:
+            running = pool.submit(self.execute, stderr=said)  # kept aside: a kernel that Ctrl-C meets says so at length
             try:
                 running.result()
+            except DeadKernelError:
+                said.seek(0)
+                sys.stderr.write(said.read().decode(errors="backslashreplace"))
+                raise
             except KeyboardInterrupt:
                 self._end_kernel(signal.SIGINT)  # lets it end its own workers
                 if wait([running], timeout=10).not_done:
                     self._end_kernel(getattr(signal, "SIGKILL", signal.SIGTERM))
                 raise
+
+    def _cleanup_kernel(self) -> None:
+        """Nbclient calls this at exit, too, and fails where the kernel is gone by then."""
+        if self.km is not None:
+            super()._cleanup_kernel()
 
     def _end_kernel(self, number: int) -> None:
         if self.km is not None and self.km.has_kernel:

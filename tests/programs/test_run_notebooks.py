@@ -69,7 +69,8 @@ def test_a_run_leaves_the_project_alone(smoke):
 
 
 @pytest.mark.slow
-def test_ctrl_c_ends_the_run_in_one_line(smoke):
+@pytest.mark.parametrize("seconds", [0.3, 0.8, 2.0], ids=["before the kernel", "as it starts", "in its cells"])
+def test_ctrl_c_ends_the_run_in_one_line(smoke, seconds):
     workspace, _ = smoke
     running = subprocess.Popen(
         [sys.executable, "scripts/run_notebooks.py", "--smoke", "01"],
@@ -82,7 +83,7 @@ def test_ctrl_c_ends_the_run_in_one_line(smoke):
     )
     while "01_eda" not in running.stdout.readline():
         pass
-    time.sleep(2)  # into the kernel's start or its first cells
+    time.sleep(seconds)
     running.send_signal(signal.SIGINT)
     _, told = running.communicate(timeout=60)
     assert running.returncode == 130
