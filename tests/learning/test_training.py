@@ -6,6 +6,7 @@ import json
 import os
 from dataclasses import replace
 
+import nbformat
 import numpy as np
 import pandas as pd
 import pytest
@@ -15,6 +16,7 @@ from safetensors.torch import load_file, save_file
 from torch.nn.functional import cross_entropy
 from torchvision.models import resnet34
 
+from speaker_gender.config import ROOT
 from speaker_gender.learning import imagenet, recipes, training
 from speaker_gender.learning.learners import AuxiliaryTargets
 from speaker_gender.learning.model_files import ModelError
@@ -254,7 +256,43 @@ def test_small_corpora_get_as_many_epochs_as_it_takes_within_limits():
     assert few.epochs == recipes.MOST_EPOCHS and more.epochs == recipes.FEWEST_EPOCHS
     assert some.epochs * 800 / some.batch_size == pytest.approx(recipes.LEAST_STEPS, rel=0.1)
     assert few.batch_size == 20 and some.batch_size == 64, "an epoch has four batches at least"
-    assert many.speaker_weight and not some.speaker_weight
+    assert not many.speaker_weight and recipes.auxiliary_recipe(30_000).speaker_weight
+    assert recipes.study_recipe(seed=1) == Recipe(image_size=(224, 224), epochs=1, max_shift=0.0, seed=1)
+
+
+def test_runs_of_one_recipe_are_a_table_by_seed():
+    def card(seed, **changes):
+        return {
+            "recipe": {"epochs": 6, "seed": seed} | changes,
+            "history": [{"error_rate": 0.5, "f1_score": 0.1}, {"error_rate": seed / 100, "f1_score": 0.9}],
+            "split": {"train": 80, "valid": 20},
+            "seconds": 90,
+        }
+
+    found = training.runs_table([card(2), card(1), card(3, epochs=9)], like=card(7))
+    assert found.index.tolist() == [1, 2] and found["error rate"].tolist() == [0.01, 0.02]
+    assert found.loc[1].to_dict() == {"error rate": 0.01, "F1": 0.9, "images": 20, "minutes": 1.5}
+
+
+@pytest.mark.slow
+def test_notebook_03s_fastai_calls_train_the_same_network_as_the_library(buzz_corpus, data):
+    images, table, split = data
+    recipe = replace(RESNET34, epochs=1, seed=1)
+    cells = [cell.source for cell in nbformat.read(ROOT / "nbs/03_train_model.ipynb", as_version=4).cells]
+    wanted = ["pixels =", "mfcs = DataBlock(", "dls = mfcs.dataloaders(", "learn = vision_learner("]
+    visible = [next(cell for cell in cells if start in cell) for start in wanted]
+    dealt = visible[2].splitlines()[1]
+    assert dealt.startswith("dls = mfcs.dataloaders(some, bs=32,")
+    visible[2] = dealt.replace("some, bs=32", "range(len(table)), bs=recipe.batch_size")
+    names = {"images": images, "table": table, "split": split, "recipe": recipe}
+    prelude = "from fastai.vision.all import *\nfrom speaker_gender.learning.dataset import TimeShift, grey_stats\n"
+    prelude += "from speaker_gender.learning.learners import SeedEpochs\n"
+    exec(prelude + "\n".join(visible), names)  # noqa: S102  the project's own notebook
+    learn = names["learn"]
+    with learn.no_bar(), learn.no_logging():
+        learn.fit_one_cycle(recipe.epochs, recipe.learning_rate)
+    trained, _ = train_model(buzz_corpus, *data, recipe, name="library")
+    assert same(learn.model.state_dict(), trained.model.state_dict())
 
 
 def test_weights_that_cannot_be_downloaded_are_one_line_without_paths(monkeypatch, capsys):

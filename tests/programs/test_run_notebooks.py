@@ -50,7 +50,7 @@ def test_every_notebook_runs_on_a_tiny_demo_corpus(smoke):
 @pytest.mark.slow
 def test_a_second_run_makes_no_image_and_no_model_again(smoke):
     workspace, _ = smoke
-    model = workspace / "results/demo/models/mfc_random_seed42.safetensors"
+    model = workspace / "results/demo/models/mfc_random_seed1.safetensors"
     before = model.stat().st_mtime_ns, {path: path.stat().st_mtime_ns for path in workspace.glob("mfc_dataset/demo/*")}
     finished = run("--smoke", "02", "03", workspace=workspace)
     assert finished.returncode == 0

@@ -1,6 +1,6 @@
 """How a network is built and trained, and the recipe that fits a corpus's size."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from speaker_gender.config import SEED, smoke
@@ -46,15 +46,17 @@ MANY_IMAGES = 10_000
 LEAST_STEPS = 250  # batches that a network of a small corpus is trained on, within these numbers of epochs
 FEWEST_EPOCHS, MOST_EPOCHS = 5, 30
 
+# Seeds of the splits that errors are reported on. The recipes were chosen on the splits of seeds 42 to 44.
+FRESH_SEEDS = (1, 2, 3)
+
 
 def default_recipe(n_images: int, **changes) -> Recipe:
-    """Choose the recipe for a corpus.
+    """Choose the recipe for a corpus. The speaker's gender is its only target, as in the study.
 
-    Many images are trained on in larger batches, which a processor gets through faster, at a higher learning rate, and
-    with speaker and digit as auxiliary targets, which left fewer errors in the same time. A smaller corpus gets as many
-    epochs as LEAST_STEPS batches take, which teach a network something from scratch, and images of the 12 × 98 values
-    that an MFC JPEG was made from: 1.8 times as fast, at the same error (results/audiomnist/image_sizes). The tests'
-    smoke run gets one epoch.
+    Many images are trained on in larger batches, which a processor gets through faster, at a higher learning rate and
+    with longer shifts. A smaller corpus gets as many epochs as LEAST_STEPS batches take, which teach a network
+    something from scratch, and images of the 12 × 98 values that an MFC JPEG was made from: 1.8 times as fast, at the
+    same error (results/audiomnist/image_sizes). The tests' smoke run gets one epoch.
 
     Parameters
     ----------
@@ -68,14 +70,48 @@ def default_recipe(n_images: int, **changes) -> Recipe:
     Recipe
     """
     if n_images >= MANY_IMAGES:
-        own: dict[str, Any] = {"batch_size": 128, "learning_rate": 4e-3, "max_shift": 0.2}
-        own |= {"speaker_weight": 1.0, "epochs": 9}
+        own: dict[str, Any] = {"batch_size": 128, "learning_rate": 4e-3, "max_shift": 0.2, "epochs": 6}
     else:
         n_train = (1 - VALID_FRACTION) * n_images
         steps_per_epoch = max(1, round(n_train / Recipe.batch_size))
         own = {"epochs": min(max(FEWEST_EPOCHS, round(LEAST_STEPS / steps_per_epoch)), MOST_EPOCHS)}
         own |= {"batch_size": small_batch(int(n_train)), "image_size": (N_MFCC, N_FRAMES)}
     return Recipe(**own | ({"epochs": 1} if smoke() else {}) | changes)
+
+
+def auxiliary_recipe(n_images: int, **changes) -> Recipe:
+    """The default recipe with speaker and digit as auxiliary targets, for three more epochs.
+
+    It rewards what a random split leaks: a network that knows its speakers (see notebook 05).
+
+    Parameters
+    ----------
+    n_images, **changes
+        See `default_recipe`.
+
+    Returns
+    -------
+    Recipe
+    """
+    recipe = default_recipe(n_images)
+    return replace(recipe, **{"speaker_weight": 1.0, "epochs": recipe.epochs + 3} | changes)
+
+
+def study_recipe(**changes) -> Recipe:
+    """The study's own training: ImageNet weights, images of 224 × 224, two epochs of the head, one of everything.
+
+    The two epochs of the head come with the weights (see training.HEAD_EPOCHS).
+
+    Parameters
+    ----------
+    **changes
+        Fields of Recipe that are changed.
+
+    Returns
+    -------
+    Recipe
+    """
+    return Recipe(**{"image_size": (224, 224), "epochs": 1, "max_shift": 0.0} | changes)
 
 
 def small_batch(n_train: int) -> int:

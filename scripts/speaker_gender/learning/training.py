@@ -12,16 +12,16 @@ from dataclasses import asdict
 from datetime import date
 from pathlib import Path
 
+import fastai.callback.schedule  # noqa: F401  adds fit_one_cycle to Learner
 import numpy as np
 import pandas as pd
 import torch
-from fastai.callback.schedule import SuggestionMethod
 from fastai.data.core import DataLoaders
 from fastai.learner import Learner
 from fastai.torch_core import set_seed
 
-from speaker_gender.caching import cached_json, content_digest, digest, recompute, remove_abandoned, shown
-from speaker_gender.config import GENDERS, smoke
+from speaker_gender.caching import content_digest, digest, recompute, remove_abandoned, shown
+from speaker_gender.config import GENDERS
 from speaker_gender.corpora.corpus import Corpus
 from speaker_gender.learning.checkpoints import KeepEpochs, read_checkpoint, restore_optimiser
 from speaker_gender.learning.dataset import grey_stats, make_dls
@@ -81,37 +81,6 @@ def train(learn: Learner, recipe: Recipe, *, checkpoint: Path, key: str, pretrai
         finally:
             torch.set_autocast_enabled("cpu", False)  # CpuBfloat16's, where it was interrupted within a batch
     return history
-
-
-def find_learning_rate(
-    corpus: Corpus, images: np.ndarray, table: pd.DataFrame, split: pd.Series, recipe: Recipe
-) -> dict:
-    """Search the learning rate with fastai, by the loss of the genders alone; cached.
-
-    Parameters
-    ----------
-    corpus, images, table, split, recipe
-        See `train_model`.
-
-    Returns
-    -------
-    dict
-        rates, losses (smoothed) and suggestion (fastai's valley).
-    """
-
-    def search() -> dict:
-        learn = _learner_for(images, table, split, recipe, imagenet_state())
-        learn.path = corpus.results  # where fastai keeps the weights during the search
-        found = learn.lr_find(num_it=20 if smoke() else 100, show_plot=False, suggest_funcs=SuggestionMethod.Valley)
-        return {
-            "rates": [float(rate) for rate in learn.recorder.lrs],
-            "losses": [float(loss) for loss in learn.recorder.losses],
-            "suggestion": float(found.valley),
-        }
-
-    key = {"images": _stands_for(images, table, split), "view": corpus.view, "version": VERSION}
-    key |= {"recipe": asdict(recipe), "weights": named_weights(recipe)}
-    return cached_json(corpus.results / "learning_rate.json", key, search)
 
 
 def _learner_for(
@@ -301,6 +270,35 @@ def cached_cards(corpus: Corpus, pattern: str) -> list[dict]:
         In the order of the names.
     """
     return [read_card(path) for path in sorted((corpus.results / "models").glob(f"{pattern}.json"))]
+
+
+def runs_table(cards: list[dict], *, like: dict) -> pd.DataFrame:
+    """Tabulate the results of networks that were trained by one recipe from several seeds.
+
+    Parameters
+    ----------
+    cards : list of dict
+        See `cached_cards`.
+    like : dict
+        A card. Networks of another recipe are left out.
+
+    Returns
+    -------
+    pd.DataFrame
+        One row a seed; columns error rate, F1, images (tested), minutes (of training).
+    """
+    recipe = like["recipe"] | {"seed": None}
+    runs = [card for card in cards if card["recipe"] | {"seed": None} == recipe]
+    rows = {
+        card["recipe"]["seed"]: {
+            "error rate": card["history"][-1]["error_rate"],
+            "F1": card["history"][-1]["f1_score"],
+            "images": card["split"]["valid"],
+            "minutes": card["seconds"] / 60,
+        }
+        for card in runs
+    }
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("seed").round(4).sort_index()
 
 
 def load_learner(path: Path, dls: DataLoaders, recipe: Recipe, card: dict) -> Learner:
