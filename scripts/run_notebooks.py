@@ -27,7 +27,7 @@ from nbclient.exceptions import CellExecutionError, DeadKernelError
 from nbconvert import HTMLExporter
 
 ROOT = Path(__file__).resolve().parents[1]
-OF_UNSEEN_SPEAKERS, LEAST_SPEAKERS = "05", 3  # the notebook that divides speakers into training, validation and test
+OF_UNSEEN_SPEAKERS, LEAST_SPEAKERS = ("05", "06"), 3  # the notebooks that divide speakers into parts
 PROGRESS = re.compile(r"<progress[^>]*></progress>([^<]*)")  # fastprogress's bars: what stands beside them
 
 

@@ -129,7 +129,7 @@ def model_card(card: dict, assessments: list[dict], left_out: dict[str, int], *,
         f"**Calibrated** on {card['calibration']['on']}: a line through the log-odds (Platt scaling), with both "
         "genders weighing the same.",
         "",
-        "**Known failings.** Low female voices, high male voices and pitch-shifted voices are difficult: notebook 06 "
+        "**Known failings.** Low female voices, high male voices and pitch-shifted voices are difficult: notebook 07 "
         "shows where its prediction changes. Its threshold is a compromise between people who read aloud and people "
         "who raise their voice for single words. About one in 25 sounds without speech is taken for speech "
         "(`results/speech_detectors.json`) and classified.",

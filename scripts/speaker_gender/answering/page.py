@@ -39,7 +39,7 @@ from speaker_gender.answering.explanation import explain
 from speaker_gender.answering.timeline import Stretch
 from speaker_gender.caching import shown
 from speaker_gender.config import MY_WAVS, RECORDING_SAMPLES, ROOT, SAMPLE_RATE
-from speaker_gender.judging.figures import COLOURS, answer_figure
+from speaker_gender.judging.figures import COLOURS, answer_figure, draw_timeline
 from speaker_gender.sound.pitch import PITCH_HOP, PITCH_RATE, PITCH_WINDOW, PITCHES, pitch_track
 from speaker_gender.sound.reading import INT16_FULL_SCALE, AudioError, read_pieces
 
@@ -322,10 +322,7 @@ def sound_figure(envelope: np.ndarray, answer: Answer, look: Look | None) -> Fig
     if look is not None and has_timeline:
         axes[0].axvspan(look.start, look.stop, color="#888888", alpha=0.35, linewidth=0)
     if has_timeline:
-        for height, label in enumerate(("male", "female")):
-            spans = [(part.start, part.stop - part.start) for part in answer.timeline if part.label == label]
-            axes[1].broken_barh(spans, (height + 0.1, 0.8), color=COLOURS[label])
-        axes[1].set(yticks=(0.5, 1.5), yticklabels=("male", "female"), ylim=(0, 2))
+        draw_timeline(axes[1], answer.timeline, seconds)
     axes[-1].set_xlabel("seconds")
     return figure
 

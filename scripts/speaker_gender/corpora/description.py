@@ -50,6 +50,28 @@ def describe_corpus(corpus: Corpus) -> dict:
     }
 
 
+def one_of_each_gender(recordings: pd.DataFrame, *, digit: int) -> dict[str, pd.Series]:
+    """Choose a recording of each gender, of one digit: the first of each, in the order of their paths.
+
+    Parameters
+    ----------
+    recordings : pd.DataFrame
+        See audiomnist.load_recordings.
+    digit : int
+        The one that is wanted. Of those that most genders say, the nearest to it is taken.
+
+    Returns
+    -------
+    dict of str to pd.Series
+        Gender → its row.
+    """
+    genders = recordings.groupby("digit")["gender"].nunique()
+    candidates = genders.index[genders == genders.max()]
+    nearest = min(candidates, key=lambda candidate: abs(candidate - digit), default=digit)
+    chosen = recordings[recordings["digit"] == nearest].sort_values("path")
+    return {str(gender): rows.iloc[0] for gender, rows in chosen.groupby("gender")}
+
+
 def _quantiles(values: pd.Series) -> dict | None:
     if not len(values):
         return None

@@ -1,5 +1,6 @@
 """One look for all figures: colours that colour-blind readers can tell apart, and where figures are kept."""
 
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -101,6 +102,50 @@ def draw_grad_cam(axis: Axes, image: np.ndarray, cam: np.ndarray, *, view: str =
     """
     draw_image(axis, image, view=view)
     axis.imshow(cam, cmap="inferno", alpha=0.5, extent=EXTENTS[view], vmin=0, vmax=1, interpolation="bilinear")
+
+
+def draw_voice(axes: Sequence[Axes], signal: np.ndarray, f0: np.ndarray, *, colour: str) -> None:
+    """Draw a recording's waveform, spectrogram up to 8 kHz, and pitch, one below the other.
+
+    Parameters
+    ----------
+    axes : sequence of three matplotlib.axes.Axes
+    signal : np.ndarray, shape (samples,)
+        On the int16 scale at 48 kHz.
+    f0 : np.ndarray, shape (frames,)
+        In Hz, nan where unvoiced, evenly spaced over the signal (librosa.pyin's).
+    colour : str
+        Of waveform and pitch.
+    """
+    seconds = len(signal) / SAMPLE_RATE
+    axes[0].plot(np.arange(len(signal)) / SAMPLE_RATE, signal, color=colour, linewidth=0.5)
+    axes[0].set(ylabel="int16 value")
+    axes[1].specgram(signal, NFFT=1200, noverlap=720, Fs=SAMPLE_RATE, cmap="magma", vmin=-40)  # windows of 25 ms
+    axes[1].set(ylim=(0, 8_000), ylabel="Hz")
+    axes[2].plot(np.linspace(0, seconds, len(f0)), f0, ".-", color=colour)
+    axes[2].set(ylim=(60, 350), ylabel="F0 in Hz", xlabel="seconds")
+    for axis in axes:
+        axis.set_xlim(0, seconds)
+
+
+def draw_timeline(axis: Axes, stretches: Iterable, seconds: float) -> None:
+    """Draw who speaks when: a bar for each stretch of speech, labels at heights of their own for reading in grey.
+
+    Parameters
+    ----------
+    axis : matplotlib.axes.Axes
+    stretches : iterable
+        Each with start and stop in seconds, and a label ('female' or 'male'); see answering.timeline.Stretch.
+    seconds : float
+        Of the whole recording.
+    """
+    labels = GENDERS[::-1]
+    parts = list(stretches)
+    for height, label in enumerate(labels):
+        spans = [(part.start, part.stop - part.start) for part in parts if part.label == label]
+        axis.broken_barh(spans, (height + 0.1, 0.8), color=COLOURS[label])
+    ticks = np.arange(len(labels)) + 0.5
+    axis.set(yticks=ticks, yticklabels=labels, ylim=(0, len(labels)), xlim=(0, seconds), xlabel="seconds")
 
 
 def draw_confusion(axis: Axes, counts) -> None:
