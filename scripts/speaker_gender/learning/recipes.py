@@ -70,7 +70,7 @@ def default_recipe(n_images: int, **changes) -> Recipe:
     Recipe
     """
     if n_images >= MANY_IMAGES:
-        own: dict[str, Any] = {"batch_size": 128, "learning_rate": 4e-3, "max_shift": 0.2, "epochs": 6}
+        own: dict[str, Any] = {"batch_size": 128, "learning_rate": 4e-3, "max_shift": 0.2, "epochs": 5}
     else:
         n_train = (1 - VALID_FRACTION) * n_images
         steps_per_epoch = max(1, round(n_train / Recipe.batch_size))
@@ -80,7 +80,7 @@ def default_recipe(n_images: int, **changes) -> Recipe:
 
 
 def auxiliary_recipe(n_images: int, **changes) -> Recipe:
-    """The default recipe with speaker and digit as auxiliary targets, for three more epochs.
+    """The default recipe with speaker and digit as auxiliary targets, for four more epochs.
 
     It rewards what a random split leaks: a network that knows its speakers (see notebook 05).
 
@@ -94,7 +94,7 @@ def auxiliary_recipe(n_images: int, **changes) -> Recipe:
     Recipe
     """
     recipe = default_recipe(n_images)
-    return replace(recipe, **{"speaker_weight": 1.0, "epochs": recipe.epochs + 3} | changes)
+    return replace(recipe, **{"speaker_weight": 1.0, "epochs": recipe.epochs + 4} | changes)
 
 
 def study_recipe(**changes) -> Recipe:
