@@ -11,7 +11,7 @@ from speaker_gender.images.maps import load_maps
 from speaker_gender.judging import baselines
 from speaker_gender.judging.baselines import baseline_predictions, mfcc_statistics
 from speaker_gender.judging.evaluation import scores
-from speaker_gender.learning.dataset import available_images
+from speaker_gender.learning.dataset import available_images, load_images
 from speaker_gender.learning.splits import split_by_speaker
 
 
@@ -35,10 +35,11 @@ def test_every_baseline_answers_for_every_test_image_and_pitch_is_always_right(b
         split_by_speaker(table["speaker"], train={"03", "04"}, valid=set(), test={"01", "02"}),
     ]
     found = baseline_predictions(buzz_corpus, table, folds)
-    assert len(found) == 4
+    assert list(found)[-2:] == [baselines.LENGTH, baselines.F0] and len(found) == 5
     for predictions in found.values():
         assert len(predictions) == 24 and predictions["p_female"].between(0, 1).all()
-    assert scores(found["median F0 (pyin), threshold"])["balanced_accuracy"] == 1
+        assert sorted(predictions["recording"]) == sorted(path.split("/")[1] for path in table["path"])
+    assert scores(found[baselines.F0])["balanced_accuracy"] == 1
     assert scores(found["majority class"])["balanced_accuracy"] == scores(found["majority class"])["auc"] == 0.5
 
 
@@ -64,3 +65,34 @@ def test_statistics_do_not_depend_on_the_padding():
     assert mfcc_statistics(front).shape == (1, 24)
     assert np.isfinite(mfcc_statistics(np.zeros((1, 12, 98), np.uint8))).all()
     assert pd.Series(mfcc_statistics(front)[0]).notna().all()
+
+
+def test_where_no_pitch_is_found_the_threshold_on_it_refuses(buzz_corpus, table, monkeypatch):
+    pitch = table["gender"].map({"female": 210.0, "male": 120.0})
+    pitch[[0, 5]] = np.nan
+    monkeypatch.setattr(baselines, "median_pitch", lambda corpus, paths: pitch)
+    fold = split_by_speaker(table["speaker"], train={"01", "02"}, valid=set(), test={"03", "04"})
+    found = baseline_predictions(buzz_corpus, table, [fold])[baselines.F0].set_index("image")["p_female"]
+    refused = set(table["image"][[0, 5]]) & set(table["image"][fold == "test"])
+    assert set(found.index[found.isna()]) == refused
+
+
+def test_the_length_that_an_image_shows_is_that_of_its_recording(buzz_corpus, table):
+    images = load_images(buzz_corpus, table, size=(12, 98))
+    seconds = baselines.lengths(buzz_corpus, table, images)
+    spoken = np.array([0.4, 0.5, 0.6])[table["digit"].astype(int)]
+    np.testing.assert_allclose(seconds, spoken, rtol=1e-6)
+    (buzz_corpus.folder / table["path"][0]).unlink()
+    np.testing.assert_allclose(baselines.lengths(buzz_corpus, table, images), spoken, atol=0.05)
+
+
+def test_length_alone_is_a_coin_where_genders_speak_as_long(buzz_corpus, table):
+    fold = split_by_speaker(table["speaker"], train={"01", "02"}, valid=set(), test={"03", "04"})
+    found = baseline_predictions(buzz_corpus, table, [fold])[baselines.LENGTH]
+    assert scores(found)["auc"] == 0.5, "the same three lengths of each speaker: nothing but ties"
+
+
+def test_a_black_image_has_no_frames_and_one_bright_frame_is_one():
+    image = np.zeros((2, 12, 98), np.uint8)
+    image[1, 3, 97] = 255
+    assert baselines.sounding_frames(image).tolist() == [0, 1]

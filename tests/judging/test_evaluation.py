@@ -114,3 +114,66 @@ def test_the_interval_of_a_mean_shrinks_with_the_number_of_speakers():
     (low, high), (lower, higher) = evaluation.interval_of_mean(few), evaluation.interval_of_mean(many)
     assert low.shape == (3,) and (low < few.mean(axis=0)).all() and (few.mean(axis=0) < high).all()
     assert ((higher - lower) < (high - low) / 5).all()
+
+
+def of_speakers(**values):
+    """Values of the speakers of each gender, as a table of one column."""
+    keys = [(gender, f"{index:02}") for gender, group in values.items() for index in range(len(group))]
+    index = pd.MultiIndex.from_tuples(keys, names=["gender", "speaker"])
+    return pd.DataFrame({"value": np.concatenate(list(values.values()))}, index=index)
+
+
+def test_speakers_are_drawn_within_their_gender():
+    """Were they drawn from all, some resamples would have other shares of women and another mean."""
+    low, high = evaluation.interval_over_speakers(
+        of_speakers(female=[1.0] * 3, male=[0.0] * 5), evaluation.mean_of_speakers
+    )
+    assert low == high == pytest.approx(3 / 8)
+
+
+def test_an_interval_of_two_speakers_reaches_from_one_to_the_other():
+    low, high = evaluation.interval_over_speakers(of_speakers(male=[0.0, 1.0]), evaluation.mean_of_speakers)
+    assert low == 0 and high == 1
+    low, high = evaluation.interval_over_speakers(
+        of_speakers(female=[1.0, 1.0], male=[0.0, 1.0]), evaluation.female_minus_male
+    )
+    assert low == 0 and high == 1
+
+
+def test_one_speaker_of_a_gender_has_no_interval():
+    low, high = evaluation.interval_over_speakers(
+        of_speakers(female=[1.0], male=[0.0] * 5), evaluation.mean_of_speakers
+    )
+    assert np.isnan(low).all() and np.isnan(high).all() and low.shape == (1,)
+
+
+def test_values_that_are_missing_are_left_out_of_a_speakers_mean():
+    images = pd.DataFrame({"gender": "male", "speaker": ["01", "01", "02"]}, index=[7, 3, 5])
+    found = evaluation.mean_by_speaker(pd.DataFrame({"value": [1.0, np.nan, 3.0]}), images)
+    assert found["value"].tolist() == [1, 3] and found.index.names == ["gender", "speaker"]
+
+
+def test_scores_of_one_image():
+    got = evaluation.scores(pd.DataFrame({"gender": ["female"], "p_female": [0.5], "speaker": ["12"]}))
+    assert got["error_rate"] == 0 and got["recall"] == got["precision"] == got["f1"] == 1, "0.5 counts as female"
+    assert np.isnan(got["auc"]) and np.isnan(got["balanced_accuracy"])
+
+
+def test_an_auc_of_nothing_but_ties_is_a_half():
+    ties = pd.DataFrame({"gender": ["female", "male", "male"], "p_female": [0.7] * 3, "speaker": ["1", "2", "3"]})
+    assert evaluation.scores(ties)["auc"] == 0.5
+
+
+def test_a_tie_counts_half_in_the_auc():
+    """Of the four pairs the woman is above in two, below in one, tied in one: (2 + 1/2) / 4."""
+    genders = ["female", "female", "male", "male"]
+    found = evaluation.scores(pd.DataFrame({"gender": genders, "p_female": [0.9, 0.4, 0.4, 0.6], "speaker": "1"}))
+    assert found["auc"] == pytest.approx(2.5 / 4)
+
+
+def test_a_speaker_who_is_always_wrong_counts_once_per_resample():
+    """Two women, one always wrong: balanced error 1/4 on average, between 0 and 1/2 in resamples."""
+    rows = [("female", "12", 0.9), ("female", "26", 0.1), ("male", "01", 0.1), ("male", "02", 0.1)]
+    predictions = pd.DataFrame([row for row in rows for _ in range(5)], columns=["gender", "speaker", "p_female"])
+    assert evaluation.scores(predictions)["balanced_accuracy"] == 0.75
+    assert evaluation.bootstrap_over_speakers(predictions)["balanced_accuracy"] == (0.5, 1.0)

@@ -7,7 +7,8 @@ from torch import nn
 
 from speaker_gender.images.mfc import N_MFCC
 from speaker_gender.judging import grad_cam
-from speaker_gender.learning.networks import Ensemble
+from speaker_gender.learning.networks import Ensemble, make_network
+from speaker_gender.learning.recipes import Recipe
 
 NORMALISATION = {"mean": 0.0, "std": 1.0}
 SIZE = (24, 32)
@@ -143,3 +144,30 @@ def test_deletion_starts_from_the_whole_image_and_ends_with_none_of_it(images):
 
 def test_a_cell_is_said_in_coefficients_and_milliseconds():
     assert grad_cam.cell_size(np.zeros((1, 4, 14))) == pytest.approx((3, 70))
+
+
+@pytest.mark.parametrize("of_class", [0, 1])
+def test_taken_apart_it_is_the_same_map(of_class):
+    torch.manual_seed(0)
+    network = make_network(Recipe(image_size=(12, 98)))
+    image = np.random.default_rng(0).integers(0, 256, (12, 98), dtype=np.uint8)
+    steps = grad_cam.take_apart(network, image, NORMALISATION, of_class, stage="layer1")
+    assert steps["activations"].shape == steps["gradients"].shape == (64, 3, 25) and steps["weights"].shape == (64,)
+    np.testing.assert_allclose(steps["weights"], steps["gradients"].mean(axis=(1, 2)), rtol=1e-4, atol=1e-9)
+    by_hand = np.maximum(np.einsum("c,cij->ij", steps["weights"], steps["activations"]), 0)
+    np.testing.assert_allclose(steps["map"], by_hand, atol=1e-6 * by_hand.max())
+    whole = grad_cam.grad_cam(network, image[None], NORMALISATION, np.array([of_class]), stage="layer1")[0]
+    np.testing.assert_allclose(steps["map"] / max(steps["map"].max(), 1e-12), whole, atol=1e-4)  # one of them is blank
+    assert all(parameter.grad is None for parameter in network.parameters())
+
+
+def test_both_hooks_are_gone_even_after_an_error():
+    layer = nn.Conv2d(1, 1, 1)
+    with pytest.raises(RuntimeError), grad_cam.hooked(layer):
+        raise RuntimeError
+    assert not layer._forward_hooks and not layer._backward_hooks
+
+
+def test_a_stage_that_a_network_does_not_have_is_an_error():
+    with pytest.raises(KeyError):
+        grad_cam.stage_of(Brightness(), "layer9")

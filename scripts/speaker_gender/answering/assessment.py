@@ -16,7 +16,7 @@ from speaker_gender.corpora.audiomnist import load_recordings
 from speaker_gender.corpora.common_voice import COMMON_VOICE, common_voice_recordings
 from speaker_gender.corpora.corpus import Corpus, CorpusError
 from speaker_gender.corpora.librispeech import LIBRISPEECH, librispeech_recordings
-from speaker_gender.judging.comparisons import by_speaker, describe
+from speaker_gender.judging.comparisons import by_speaker, counts_of_gender, describe
 from speaker_gender.learning.model_files import read_card
 from speaker_gender.sound.reading import AudioError, read_signal
 
@@ -78,7 +78,7 @@ def unseen_readers(model: Path, source: str = "librispeech") -> pd.DataFrame:
 
 
 def by_group(predictions: pd.DataFrame, groups: pd.Series) -> dict[str, dict]:
-    """Accuracy of each gender, refusals wrong, in groups of recordings such as languages or ages.
+    """Count correct recordings of each gender, refusals wrong, in groups of recordings such as languages or ages.
 
     Parameters
     ----------
@@ -90,15 +90,10 @@ def by_group(predictions: pd.DataFrame, groups: pd.Series) -> dict[str, dict]:
     Returns
     -------
     dict
-        Group → speakers, recordings, and accuracy of 'female' and 'male' where there are any.
+        Group → gender, if it has recordings → speakers, images (recordings) and correct ones.
     """
-    correct = (predictions["p_female"] >= 0.5) == (predictions["gender"] == "female")
-    table = predictions.assign(correct=correct & predictions["p_female"].notna(), group=groups)
-    return {
-        str(name): {"speakers": int(group["speaker"].nunique()), "recordings": len(group)}
-        | {gender: float(part["correct"].mean()) for gender, part in group.groupby("gender")}
-        for name, group in table.dropna(subset="group").groupby("group")
-    }
+    grouped = predictions.assign(group=groups).dropna(subset="group").groupby("group")
+    return {str(name): counts_of_gender(group) for name, group in grouped}
 
 
 def seen_speakers(model: Path, source: str) -> set[str]:
@@ -135,9 +130,11 @@ def predict_recordings(model: Path, recordings: pd.DataFrame, *, sample_rate: in
     Returns
     -------
     DataFrame
-        speaker, gender, p_female (nan without speech), reason (why there is none), one row a recording.
+        recording (the name of its file), speaker, gender, p_female (nan without speech), reason (why there is none),
+        one row a recording.
     """
     paths = recordings["path"].tolist()
+    names = [path.name for path in paths]
     with tempfile.TemporaryDirectory() as folder:
         if sample_rate:
             copies = [Path(folder) / f"{number}.wav" for number in range(len(paths))]
@@ -145,6 +142,7 @@ def predict_recordings(model: Path, recordings: pd.DataFrame, *, sample_rate: in
         work = classify_recordings(load_classifier(model), paths)
         answers = list(tqdm(work, "classifying", total=len(paths), unit="recording", leave=False))
     return recordings[["speaker", "gender"]].assign(
+        recording=names,
         p_female=np.array([answer.p_female for answer in answers], dtype=float),
         reason=pd.Series([answer.reason for answer in answers], dtype=object, index=recordings.index),
     )
@@ -161,9 +159,11 @@ def _recorded_at(sample_rate: int, recording: Path, copy: Path) -> Path:
 
 
 def figures(predictions: pd.DataFrame) -> dict:
-    """Scores by recording and by speaker, accuracy of each gender, reasons for not classifying.
+    """Scores by recording and by speaker, counts and accuracy of each gender, reasons for not classifying.
 
-    And the balanced accuracy where a refusal is wrong, for comparison with models that classify everything.
+    `recordings` and `accuracy_of_gender` are of the classified recordings. `all_recordings` and
+    `balanced_accuracy_if_refused_is_wrong` are of all, refusals wrong, for comparison with models that classify
+    everything.
 
     Parameters
     ----------
@@ -183,6 +183,7 @@ def figures(predictions: pd.DataFrame) -> dict:
     return {
         "recordings": describe(answered),
         "by_speaker": describe(by_speaker(answered)),
+        "all_recordings": describe(predictions),
         "accuracy_of_gender": {gender: float(part.mean()) for gender, part in correct.groupby(answered["gender"])},
         "balanced_accuracy_if_refused_is_wrong": float(correct_of_all.mean()),
         "not_answered": predictions["reason"].value_counts().to_dict(),

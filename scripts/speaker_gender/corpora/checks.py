@@ -163,6 +163,22 @@ def _contradicted_labels(inspected: pd.DataFrame) -> list[tuple]:
     return rows
 
 
+def contradicted_speakers(recordings: pd.DataFrame) -> list[str]:
+    """List the speakers whose pitch contradicts their gender label, as `check_corpus` reports them.
+
+    Parameters
+    ----------
+    recordings : pd.DataFrame
+        Columns path, speaker, gender, f0 (median in Hz, missing where unknown).
+
+    Returns
+    -------
+    list of str
+        Sorted; empty where there are not voices of both genders.
+    """
+    return sorted(speaker for _, speaker, *_ in _contradicted_labels(recordings))
+
+
 def _voices(inspected: pd.DataFrame) -> pd.DataFrame:
     """speaker, gender, median and count of the F0s of those speakers of whom enough recordings have a pitch."""
     found = inspected.groupby(["speaker", "gender"])["f0"].agg(["median", "count"]).reset_index()

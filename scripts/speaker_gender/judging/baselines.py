@@ -3,6 +3,8 @@
 All of them are fitted on a fold's training part and evaluated on its test part, like the networks.
 """
 
+from pathlib import PurePosixPath
+
 import numpy as np
 import pandas as pd
 from sklearn.dummy import DummyClassifier
@@ -13,13 +15,67 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
-from speaker_gender.config import GENDERS, SEED
+from speaker_gender.config import GENDERS, SAMPLE_RATE, SEED
+from speaker_gender.corpora.audiomnist import load_recordings
 from speaker_gender.corpora.corpus import Corpus
 from speaker_gender.corpora.pitches import median_pitch
-from speaker_gender.images.mfc import N_FRAMES, N_MFCC
+from speaker_gender.images.mfc import HOP_LENGTH, N_FRAMES, N_MFCC
 from speaker_gender.learning.dataset import load_images
 
+F0 = "median F0 (pyin), threshold"  # what any speech person tries first
+LENGTH = "length of the recording alone"
 SVM_IMAGES = 3_000  # its time grows with their square: at most so many training images, drawn at random
+
+
+BLACK = 8  # grey levels: JPEG leaves up to so many in frames of padding
+
+
+def sounding_frames(images: np.ndarray) -> np.ndarray:
+    """Count the frames of MFC images from the first to the last that is not padding.
+
+    Parameters
+    ----------
+    images : np.ndarray of uint8, shape (images, 12, 98)
+
+    Returns
+    -------
+    np.ndarray of int, shape (images,)
+        Frames of 10 ms; 0 for a black image.
+
+    Examples
+    --------
+    >>> image = np.zeros((1, 12, 98), np.uint8)
+    >>> image[0, 0, 10:40] = 200
+    >>> sounding_frames(image)
+    array([30])
+    """
+    sounding = images.max(axis=1) > BLACK
+    first, behind = sounding.argmax(axis=1), sounding[:, ::-1].argmax(axis=1)
+    return np.where(sounding.any(axis=1), images.shape[2] - behind - first, 0)
+
+
+def lengths(corpus: Corpus, table: pd.DataFrame, images: np.ndarray) -> np.ndarray:
+    """Measure the length of each recording: that of its WAV where all are available, else that of its image's sound.
+
+    Parameters
+    ----------
+    corpus : Corpus
+        In view 'mfc'.
+    table : pd.DataFrame
+        Its images, see dataset.available_images.
+    images : np.ndarray of uint8, shape (images, 12, 98)
+
+    Returns
+    -------
+    np.ndarray of float, shape (images,)
+        Seconds. An image shows one second at most.
+    """
+    if all((corpus.folder / path).is_file() for path in table["path"]):
+        headers = load_recordings(corpus).set_index("path")
+        seconds = table["path"].map(headers["samples"] / headers["sample_rate"]).to_numpy(float)
+        if np.isfinite(seconds).all():
+            return seconds
+    return sounding_frames(images) * HOP_LENGTH / SAMPLE_RATE
 
 
 def mfcc_statistics(images: np.ndarray) -> np.ndarray:
@@ -47,8 +103,9 @@ def mfcc_statistics(images: np.ndarray) -> np.ndarray:
 def baseline_predictions(corpus: Corpus, table: pd.DataFrame, folds: list[pd.Series]) -> dict[str, pd.DataFrame]:
     """Fit each baseline fold by fold and predict for the folds' test images.
 
-    The median F0 is left out where most WAVs are missing. Where F0 was not found, the training part's median replaces
-    it.
+    The median F0 is left out where most WAVs are missing. Where F0 was not found in a test recording, it refuses; in
+    training, such recordings are left out. The length alone is no feature of a voice: it shows what the corpus gives
+    away.
 
     Parameters
     ----------
@@ -62,32 +119,67 @@ def baseline_predictions(corpus: Corpus, table: pd.DataFrame, folds: list[pd.Ser
     Returns
     -------
     dict
-        Name of the baseline → pd.DataFrame with columns image, gender, speaker, digit, fold, p_female.
+        Name of the baseline → pd.DataFrame with columns image, recording (the name of its file), gender, speaker,
+        digit, fold, p_female (missing where the baseline refuses).
     """
     images = load_images(corpus, table, size=(N_MFCC, N_FRAMES))
-    statistics, female = mfcc_statistics(images), (table["gender"] == "female").to_numpy()
-    classifiers = {
-        "majority class": (DummyClassifier(strategy="most_frequent"), statistics),
-        "logistic regression on MFCC statistics": (_scaled(LogisticRegression(class_weight="balanced")), statistics),
-        "SVM on MFCC statistics": (_scaled(SVC(class_weight="balanced")), statistics),
+    statistics = mfcc_statistics(images)
+    logistic = _scaled(LogisticRegression(class_weight="balanced"))
+    found = {
+        "majority class": _by_fold(DummyClassifier(strategy="most_frequent"), statistics, table, folds),
+        "logistic regression on MFCC statistics": _by_fold(logistic, statistics, table, folds),
+        "SVM on MFCC statistics": _by_fold(
+            _scaled(SVC(class_weight="balanced")), statistics, table, folds, most=SVM_IMAGES
+        ),
+        LENGTH: length_predictions(corpus, table, images, folds),
     }
     available = [(corpus.folder / path).exists() for path in table["path"]]
     if np.mean(available) > 0.5:
         pitch = median_pitch(corpus, table["path"])
-        threshold = _scaled(LogisticRegression(class_weight="balanced", C=np.inf))
-        classifiers["median F0 (pyin), threshold"] = (threshold, np.log2(pitch.to_numpy())[:, np.newaxis])
-    found: dict[str, list[pd.DataFrame]] = {name: [] for name in classifiers}
+        found[F0] = _by_fold(_threshold(), np.log2(pitch.to_numpy())[:, np.newaxis], table, folds)
+    return found
+
+
+def length_predictions(corpus: Corpus, table: pd.DataFrame, images: np.ndarray, folds: list[pd.Series]) -> pd.DataFrame:
+    """Predict gender from the length of each recording alone, by a threshold fitted fold by fold.
+
+    Parameters
+    ----------
+    corpus, table, images
+        See `lengths`.
+    folds : list of pd.Series
+        See splits.
+
+    Returns
+    -------
+    pd.DataFrame
+        See `baseline_predictions`.
+    """
+    return _by_fold(_threshold(), lengths(corpus, table, images)[:, np.newaxis], table, folds)
+
+
+def _by_fold(
+    classifier, features: np.ndarray, table: pd.DataFrame, folds: list[pd.Series], *, most: int | None = None
+) -> pd.DataFrame:
+    """Predictions for the folds' test images; at most so many training images, drawn at random, are fitted on."""
+    female, known = (table["gender"] == "female").to_numpy(), ~np.isnan(features).any(axis=1)
+    parts = []
     for number, fold in enumerate(folds, start=1):
-        train, test = np.flatnonzero(fold == "train"), np.flatnonzero(fold == "test")
-        for name, (classifier, features) in classifiers.items():
-            chosen = train
-            if "SVM" in name and len(train) > SVM_IMAGES:
-                chosen = np.random.default_rng(SEED).choice(train, SVM_IMAGES, replace=False)
-            features = np.where(np.isnan(features), np.nanmedian(features[chosen], axis=0), features)
-            classifier.fit(features[chosen], female[chosen])
-            rows = table.loc[test, ["image", "gender", "speaker", "digit"]]
-            found[name].append(rows.assign(fold=number, p_female=_p_female(classifier, features[test])))
-    return {name: pd.concat(parts, ignore_index=True) for name, parts in found.items()}
+        train, test = np.flatnonzero((fold == "train") & known), np.flatnonzero(fold == "test")
+        if most and len(train) > most:
+            train = np.random.default_rng(SEED).choice(train, most, replace=False)
+        classifier.fit(features[train], female[train])
+        p_female = np.full(len(test), np.nan)
+        p_female[known[test]] = _p_female(classifier, features[test[known[test]]])
+        rows = table.loc[test, ["image", "gender", "speaker", "digit"]]
+        recordings = [PurePosixPath(path).name for path in table.loc[test, "path"]]
+        parts.append(rows.assign(recording=recordings, fold=number, p_female=p_female))
+    return pd.concat(parts, ignore_index=True)
+
+
+def _threshold():
+    """A classifier of one feature: as both genders weigh the same, a threshold between their distributions."""
+    return _scaled(LogisticRegression(class_weight="balanced", C=np.inf))
 
 
 def pitch_in_images(corpus: Corpus, table: pd.DataFrame) -> dict[str, float]:

@@ -13,24 +13,81 @@ from speaker_gender.learning.calibration import log_odds, probability
 
 
 def describe(predictions: pd.DataFrame) -> dict:
-    """Describe predictions: their counts, their scores, and 95 % intervals over speakers.
+    """Describe predictions: their counts, their scores, and 95 % intervals over speakers. A refusal counts as wrong.
 
     Parameters
     ----------
     predictions : pd.DataFrame
-        Columns speaker, gender, p_female.
+        Columns speaker, gender, p_female (missing where the method refused).
 
     Returns
     -------
     dict
-        speakers, images, scores (see evaluation.scores), intervals (see evaluation.bootstrap_over_speakers).
+        speakers, images, refused (counts), of_gender (gender → speakers, images, correct), scores (see
+        evaluation.scores), intervals (see evaluation.bootstrap_over_speakers).
     """
+    counted = refusals_as_errors(predictions)
     return {
         "speakers": int(predictions["speaker"].nunique()),
         "images": len(predictions),
-        "scores": scores(predictions),
-        "intervals": bootstrap_over_speakers(predictions),
+        "refused": int(predictions["p_female"].isna().sum()),
+        "of_gender": counts_of_gender(predictions),
+        "scores": scores(counted),
+        "intervals": bootstrap_over_speakers(counted),
     }
+
+
+def counts_of_gender(predictions: pd.DataFrame) -> dict[str, dict[str, int]]:
+    """Count speakers, images and correctly classified images of each gender; a refusal is not correct.
+
+    Parameters
+    ----------
+    predictions : pd.DataFrame
+        Columns speaker, gender, p_female (missing where the method refused).
+
+    Returns
+    -------
+    dict
+        Gender, if it has images → speakers, images, correct.
+
+    Examples
+    --------
+    >>> rows = {"speaker": ["12", "12", "01"], "gender": ["female", "female", "male"], "p_female": [0.9, np.nan, 0.1]}
+    >>> counts_of_gender(pd.DataFrame(rows))["female"]
+    {'speakers': 1, 'images': 2, 'correct': 1}
+    """
+    correct = (predicted_gender(predictions) == predictions["gender"]) & predictions["p_female"].notna()
+    return {
+        str(gender): {
+            "speakers": int(group["speaker"].nunique()),
+            "images": len(group),
+            "correct": int(group["correct"].sum()),
+        }
+        for gender, group in predictions.assign(correct=correct).groupby("gender")
+    }
+
+
+def describe_both_ways(predictions: pd.DataFrame, doubtful: list[str]) -> dict[str, dict]:
+    """Describe predictions with all speakers, and without those whose label is doubtful.
+
+    A doubted label is not a wrong one, and to leave out men with high voices favours every method that uses pitch. So
+    neither row stands alone.
+
+    Parameters
+    ----------
+    predictions : pd.DataFrame
+        See `describe`.
+    doubtful : list of str
+        Speakers.
+
+    Returns
+    -------
+    dict
+        'all', and 'without_doubtful' where any of these speakers is in the predictions.
+    """
+    left = predictions[~predictions["speaker"].isin(doubtful)]
+    without = {"without_doubtful": describe(left)} if len(left) < len(predictions) else {}
+    return {"all": describe(predictions)} | without
 
 
 def pooled(predictions: list[pd.DataFrame]) -> pd.DataFrame:
@@ -68,14 +125,14 @@ def fold_accuracies(predictions: pd.DataFrame) -> pd.Series:
 
 
 def paired_difference(first: pd.DataFrame, second: pd.DataFrame, *, seed: int = SEED) -> dict:
-    """Compare the balanced accuracy of two tables of predictions, paired by speaker.
+    """Compare the balanced accuracy of two tables of predictions, paired by speaker; a refusal counts as wrong.
 
     Both hold images of the same speakers. The bootstrap draws speakers, within each gender, once for both.
 
     Parameters
     ----------
     first, second : pd.DataFrame
-        Columns speaker, gender, p_female.
+        Columns speaker, gender, p_female (missing where the method refused).
     seed : int
         Of the bootstrap.
 
@@ -87,7 +144,7 @@ def paired_difference(first: pd.DataFrame, second: pd.DataFrame, *, seed: int = 
     """
     accuracies = [
         (predicted_gender(table) == table["gender"]).groupby([table["gender"], table["speaker"]]).mean()
-        for table in (first, second)
+        for table in (refusals_as_errors(first), refusals_as_errors(second))
     ]
     both = pd.concat(accuracies, axis=1, keys=["first", "second"]).dropna()
     generator = np.random.default_rng(seed)
@@ -103,6 +160,44 @@ def paired_difference(first: pd.DataFrame, second: pd.DataFrame, *, seed: int = 
         "interval": [float(edge) for edge in np.quantile(np.mean(drawn, axis=0), [0.025, 0.975])],
         "speakers": len(both),
     }
+
+
+def compare_on_same_recordings(
+    first: pd.DataFrame, second: pd.DataFrame, *, on: str = "recording", seed: int = SEED
+) -> dict:
+    """Compare two methods on the recordings that both were given; where one refused, it is wrong.
+
+    Parameters
+    ----------
+    first, second : pd.DataFrame
+        Columns speaker, gender, p_female (missing where the method refused), and `on`.
+    on : str
+        Column that names a recording, once in each table.
+    seed : int
+        Of the bootstrap.
+
+    Returns
+    -------
+    dict
+        As `paired_difference`, with the number of `recordings`, and how many `first_refused` and `second_refused`.
+
+    Raises
+    ------
+    ValueError
+        Where they share no recording, name one twice, or disagree about its speaker or gender.
+    """
+    columns = [on, "speaker", "gender", "p_female"]
+    both = first[columns].merge(second[columns], on=on, validate="one_to_one", suffixes=("", "_second"))
+    if both.empty:
+        raise ValueError("the two methods have no recording in common")
+    if not (both[["speaker", "gender"]].to_numpy() == both[["speaker_second", "gender_second"]].to_numpy()).all():
+        raise ValueError("the two methods have other speakers or genders for the same recordings")
+    one, other = both, both.assign(p_female=both["p_female_second"])
+    found = paired_difference(one, other, seed=seed)
+    refused = {
+        f"{name}_refused": int(table["p_female"].isna().sum()) for name, table in (("first", one), ("second", other))
+    }
+    return found | {"recordings": len(both)} | refused
 
 
 def cost_of_leakage(seen: pd.DataFrame, unseen: pd.DataFrame) -> dict:

@@ -8,9 +8,12 @@ from collections.abc import Callable
 
 import numpy as np
 import pandas as pd
+from scipy import stats
 from sklearn.metrics import confusion_matrix
 
 from speaker_gender.config import GENDERS, SEED
+
+VERSION = 2  # part of the key of every cached statistic: raise it when a change here changes a score or an interval
 
 N_BOOTSTRAP = 1_000
 N_CALIBRATION_BINS = 10
@@ -159,6 +162,72 @@ def interval_of_mean(
     drawn = np.random.default_rng(seed).integers(0, len(values), (n_resamples, len(values)))
     low, high = np.quantile(np.asarray(values)[drawn].mean(axis=1), [0.025, 0.975], axis=0)
     return low, high
+
+
+def interval_over_speakers(
+    values: pd.DataFrame | pd.Series, statistic: Callable[..., np.ndarray]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Compute the 95 % percentile interval of a statistic of speakers, by drawing speakers within each gender.
+
+    Parameters
+    ----------
+    values : pd.DataFrame or pd.Series of float
+        One row a speaker, index (gender, speaker).
+    statistic : callable
+        Takes an array for each gender, in the order of GENDERS, and the axis of its speakers: `mean_of_speakers` or
+        `female_minus_male`.
+
+    Returns
+    -------
+    low, high : np.ndarray, shape (columns,)
+        nan where a gender has a single speaker: one speaker says nothing about the variance over speakers.
+
+    References
+    ----------
+    Efron and Tibshirani, An Introduction to the Bootstrap, 1993, ch. 13 (percentile interval).
+    """
+    groups = [values.xs(gender, level="gender").to_numpy() for gender in _genders_of(values)]
+    if not groups or min(map(len, groups)) < 2:
+        unknown = np.full(values.shape[1:], np.nan)
+        return unknown, unknown
+    found = stats.bootstrap(
+        groups, statistic, vectorized=True, axis=0, method="percentile", n_resamples=N_BOOTSTRAP, rng=SEED
+    )
+    return np.asarray(found.confidence_interval.low), np.asarray(found.confidence_interval.high)
+
+
+def _genders_of(values: pd.DataFrame | pd.Series) -> list[str]:
+    present = set(values.index.get_level_values("gender"))
+    return [gender for gender in GENDERS if gender in present]
+
+
+def mean_by_speaker(values: pd.DataFrame, images: pd.DataFrame) -> pd.DataFrame:
+    """Average images' values over the images of each speaker.
+
+    Parameters
+    ----------
+    values : pd.DataFrame of float
+        One row an image.
+    images : pd.DataFrame
+        Columns gender, speaker; the same rows, whatever their index. A speaker in both genders counts as two.
+
+    Returns
+    -------
+    pd.DataFrame of float
+        Index (gender, speaker). Missing values are left out.
+    """
+    keys = [images[name].to_numpy() for name in ("gender", "speaker")]
+    return values.groupby(keys).mean().rename_axis(["gender", "speaker"])
+
+
+def mean_of_speakers(*groups: np.ndarray, axis: int = 0) -> np.ndarray:
+    """Average over the speakers of all groups, each weighing the same; missing values are left out."""
+    return np.nanmean(np.concatenate(groups, axis=axis), axis=axis)
+
+
+def female_minus_male(female: np.ndarray, male: np.ndarray, axis: int = 0) -> np.ndarray:
+    """Subtract the mean over the male speakers from that over the female ones; missing values are left out."""
+    return np.nanmean(female, axis=axis) - np.nanmean(male, axis=axis)
 
 
 def reliability(predictions: pd.DataFrame, weights: np.ndarray | None = None) -> pd.DataFrame:

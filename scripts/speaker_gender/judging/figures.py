@@ -198,3 +198,46 @@ def answer_figure(images: np.ndarray, maps: np.ndarray | None, *, view: str) -> 
     if maps is not None:
         axes[1, 0].set_title("where it looked (Grad-CAM)", loc="left", fontsize=9)
     return figure
+
+
+def draw_mean_maps(figure: Figure, maps: dict[str, np.ndarray]) -> None:
+    """Draw the mean Grad-CAM of each gender side by side on one colour scale, so that they can be compared.
+
+    Parameters
+    ----------
+    figure : matplotlib.figure.Figure
+        Without axes.
+    maps : dict of str to np.ndarray, shape (rows, columns)
+        Title → map of MFC images, values from 0.
+    """
+    axes = figure.subplots(1, len(maps), squeeze=False, sharey=True)[0]
+    greatest = max(np.max(one) for one in maps.values())
+    for axis, (title, one) in zip(axes, maps.items()):
+        drawn = axis.imshow(one, cmap="inferno", extent=MFC_EXTENT, vmin=0, vmax=greatest, aspect="auto")
+        label_mfc_axes(axis)
+        axis.label_outer()
+        axis.set_title(title)
+    figure.colorbar(drawn, ax=list(axes), label="mean Grad-CAM")
+
+
+def draw_differences(axis: Axes, table, *, of: str = "mean of networks") -> None:
+    """Draw the differences of attention, female minus male: a point for each network, the interval of one of them.
+
+    Parameters
+    ----------
+    axis : matplotlib.axes.Axes
+    table : pd.DataFrame
+        See attention.compare_genders.
+    of : str
+        The network whose interval over speakers is drawn.
+    """
+    shown = table.loc[of]
+    places = np.arange(len(shown))
+    whiskers = [shown["difference"] - shown["low"], shown["high"] - shown["difference"]]
+    axis.errorbar(places, shown["difference"], whiskers, fmt="o", capsize=4, color="black", label=of)
+    others = [name for name in table.index.unique(level="network") if name != of]
+    for name, shift, marker in zip(others, np.linspace(0.15, 0.35, len(others)), "v^sDPX*<>" * len(others)):
+        difference = table.loc[name, "difference"]
+        axis.plot(places + shift, difference, marker, markersize=4, color=NEUTRAL, label=name)
+    axis.axhline(0, color=NEUTRAL, linestyle=":")
+    axis.set(xlabel="coefficients", ylabel="share, female minus male", xticks=places, xticklabels=shown.index)

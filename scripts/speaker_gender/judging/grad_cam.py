@@ -19,11 +19,106 @@ from speaker_gender.images.mfc import HOP_LENGTH, N_FRAMES, N_MFCC
 from speaker_gender.learning.batches import to_batch
 from speaker_gender.learning.networks import Ensemble
 
+VERSION = 2  # part of every cache's key: raise it when a change here changes a map or a curve
+
 BATCH = 256
 FRACTIONS = np.linspace(0, 1, 11)  # of the image that is deleted or inserted
 # Stages and their places in the body of a network (networks.make_network): ResNet's, and one of the small network.
 STAGES = {"layer1": 4, "layer2": 5, "layer3": 6, "layer4": 7}
 SMALL_STAGES = {"third convolution": 10}
+
+
+def stage_of(model: torch.nn.Module, stage: str) -> torch.nn.Module:
+    """Return a stage of a network's body.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+        Of body and head, as networks.make_network makes them.
+    stage : str
+        A key of STAGES (ResNet-34) or SMALL_STAGES.
+
+    Returns
+    -------
+    torch.nn.Module
+
+    Raises
+    ------
+    KeyError
+        For an unknown stage.
+    """
+    parts: Any = model  # body and head, by index, which nn.Module does not promise
+    return parts[0][(STAGES | SMALL_STAGES)[stage]]
+
+
+@contextmanager
+def hooked(layer: torch.nn.Module) -> Iterator[dict[str, torch.Tensor]]:
+    """Keep a layer's output and the gradient that comes back to it, for one image, while the block is open.
+
+    Both hooks are removed when the block ends, after an error too.
+
+    Parameters
+    ----------
+    layer : torch.nn.Module
+
+    Yields
+    ------
+    dict
+        After a forward pass 'activations', after a backward pass 'gradients' → torch.Tensor, (channels, rows, columns).
+    """
+    kept: dict[str, torch.Tensor] = {}
+
+    def keep_output(_module, _inputs, output):
+        kept["activations"] = output[0].detach()
+
+    def keep_gradient(_module, _inputs, outputs):
+        kept["gradients"] = outputs[0][0].detach()
+
+    handles = [layer.register_forward_hook(keep_output), layer.register_full_backward_hook(keep_gradient)]
+    try:
+        yield kept
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def take_apart(
+    model: torch.nn.Module, image: np.ndarray, normalisation: dict, of_class: int, *, stage: str
+) -> dict[str, np.ndarray]:
+    """Compute the Grad-CAM of one image in its steps.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+        Of body and head; its parameters must not be frozen.
+    image : np.ndarray of uint8, shape (height, width)
+    normalisation : dict
+        See batches.to_batch.
+    of_class : int
+        Index of the class to explain: 0 female, 1 male.
+    stage : str
+        See `stage_of`.
+
+    Returns
+    -------
+    dict of str to np.ndarray of float32
+        activations, shape (channels, rows, columns): what the stage puts out. gradients, the same shape: how the
+        class's score changes with each of them. weights, shape (channels,): the gradients' means. map, shape (rows,
+        columns): the weighted sum of the activations where it is positive; not divided by its greatest value.
+
+    References
+    ----------
+    Selvaraju et al., Grad-CAM, arXiv:1610.02391, equations 1 and 2.
+    """
+    model.eval()
+    device = next(model.parameters()).device
+    with hooked(stage_of(model, stage)) as kept, torch.enable_grad():
+        score = model(to_batch(image[np.newaxis], normalisation).to(device))[0, of_class]
+        torch.autograd.grad(score, list(model.parameters()), allow_unused=True)  # leaves no gradient in the network
+    weights = kept["gradients"].mean(dim=(1, 2))
+    cam = F.relu((weights[:, None, None] * kept["activations"]).sum(dim=0))
+    steps = kept | {"weights": weights, "map": cam}
+    return {name: tensor.float().cpu().numpy() for name, tensor in steps.items()}
 
 
 @contextmanager
@@ -86,8 +181,7 @@ def grad_cam(
     if isinstance(model, Ensemble):
         maps = np.mean([grad_cam(member, images, normalisation, classes, stage=stage) for member in model.members], 0)
         return maps / np.maximum(maps.max(axis=(1, 2), keepdims=True), 1e-12)
-    parts: Any = model  # body and head, by index, which nn.Module does not promise
-    layer = parts[0][(STAGES | SMALL_STAGES)[stage]]
+    layer = stage_of(model, stage)
     device = next(model.parameters()).device
     model.eval()
     found = []
