@@ -97,10 +97,15 @@ def test_the_interval_of_the_difference_is_over_speakers():
     assert row["difference"] == 0.5 and row["low"] == 0 and row["high"] == 1
 
 
-def test_one_gender_alone_cannot_be_compared():
-    with pytest.raises(ValueError, match="both genders"):
-        attention.compare_genders({"a": network_of(dict.fromkeys(MEN, 0))})
-
-
 def test_rows_that_do_not_divide_twelve_are_named_by_all_coefficients_they_touch():
     assert attention.row_names(8)[:2] == ["0–1", "1–2"] and attention.row_names(1) == ["0–11"]
+
+
+def test_a_network_without_a_correct_image_of_one_gender_has_no_difference():
+    shares = pd.DataFrame(
+        {"0–5": [0.25, 0.75]},
+        index=pd.MultiIndex.from_tuples([("male", "01"), ("male", "02")], names=["gender", "speaker"]),
+    )
+    row = attention.compare_genders({"one": shares}).loc[("one", "0–5")]
+    assert row["male"] == 0.5 and row["male_speakers"] == 2 and row["female_speakers"] == 0
+    assert row[["female", "difference", "low", "high"]].isna().all() and row["same_direction"] == 0

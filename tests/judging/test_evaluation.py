@@ -177,3 +177,11 @@ def test_a_speaker_who_is_always_wrong_counts_once_per_resample():
     predictions = pd.DataFrame([row for row in rows for _ in range(5)], columns=["gender", "speaker", "p_female"])
     assert evaluation.scores(predictions)["balanced_accuracy"] == 0.75
     assert evaluation.bootstrap_over_speakers(predictions)["balanced_accuracy"] == (0.5, 1.0)
+
+
+def test_wilson_intervals_are_those_of_the_textbook_and_a_bin_without_images_has_none():
+    bins = pd.DataFrame({"images": [10, 0, 20], "accuracy": [0.5, np.nan, 1.0]})
+    below, above = evaluation.wilson_intervals(bins)
+    assert below[0] == pytest.approx(above[0]) == pytest.approx(0.2634, abs=1e-4)  # 5 of 10: 0.2366 to 0.7634
+    assert np.isnan(below[1]) and np.isnan(above[1])
+    assert above[2] == 0 and below[2] == pytest.approx(0.1611, abs=1e-4)  # 20 of 20: 0.8389 to 1

@@ -144,12 +144,8 @@ def compare_genders(shares_of_networks: dict[str, pd.DataFrame]) -> pd.DataFrame
     pd.DataFrame
         Index (network, coefficients), last the mean of the networks. Columns: female and male (mean shares over
         speakers), difference (female minus male), low and high (its 95 % interval over speakers), female_speakers and
-        male_speakers, same_direction (how many of the networks have a difference of this sign).
-
-    Raises
-    ------
-    ValueError
-        Where a network has correct images of one gender only.
+        male_speakers, same_direction (how many of the networks have a difference of this sign). Differences are nan
+        in a network that has correct images of one gender only.
     """
     together = pd.concat(shares_of_networks.values()).groupby(level=["gender", "speaker"]).mean()
     tables = {name: _compared(shares) for name, shares in (shares_of_networks | {ALL_NETWORKS: together}).items()}
@@ -163,10 +159,9 @@ def compare_genders(shares_of_networks: dict[str, pd.DataFrame]) -> pd.DataFrame
 
 
 def _compared(shares: pd.DataFrame) -> pd.DataFrame:
-    if shares.index.get_level_values("gender").nunique() < 2:
-        raise ValueError("both genders are needed for a comparison: a network classifies no image of one correctly")
-    female, male = (shares.xs(gender, level="gender") for gender in GENDERS)
-    low, high = interval_over_speakers(shares, female_minus_male)
+    groups = {gender: shares[shares.index.get_level_values("gender") == gender] for gender in GENDERS}
+    female, male = groups.values()
+    low, high = interval_over_speakers(shares, female_minus_male) if len(female) and len(male) else (np.nan, np.nan)
     columns: dict[str, Any] = {"female": female.mean(), "male": male.mean()}
     columns |= {
         "difference": female.mean() - male.mean(),

@@ -250,6 +250,31 @@ def reliability(predictions: pd.DataFrame, weights: np.ndarray | None = None) ->
     return pd.DataFrame({"confidence": confidence, "accuracy": accuracy, "images": images})
 
 
+def wilson_intervals(bins: pd.DataFrame) -> np.ndarray:
+    """Compute 95 % Wilson intervals of the accuracy in each bin, as the whiskers of a plot.
+
+    Parameters
+    ----------
+    bins : pd.DataFrame
+        See `reliability`; columns images, accuracy.
+
+    Returns
+    -------
+    np.ndarray, shape (2, bins)
+        How far the interval reaches below the accuracy and above it. nan for a bin without images.
+
+    References
+    ----------
+    Wilson, Journal of the American Statistical Association 22, 1927.
+    """
+    whiskers = np.full((2, len(bins)), np.nan)
+    for place, (n_images, accuracy) in enumerate(zip(bins["images"], bins["accuracy"])):
+        if n_images:
+            found = stats.binomtest(round(accuracy * n_images), int(n_images)).proportion_ci(method="wilson")
+            whiskers[:, place] = max(accuracy - found.low, 0), max(found.high - accuracy, 0)
+    return whiskers
+
+
 def _calibration(predictions: pd.DataFrame) -> Callable[[np.ndarray], tuple[np.ndarray, np.ndarray, np.ndarray]]:
     """From weights of the rows to images, mean confidence and accuracy of each bin of confidence with images."""
     p_female = predictions["p_female"].to_numpy()
