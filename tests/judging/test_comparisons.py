@@ -110,3 +110,22 @@ def test_auc_that_only_the_doubtful_cost():
     table = four_speakers([0.8, 0.6, 0.7, 0.9])
     assert comparisons.auc_of_doubtful(table, ["02"]) == 0.5 and comparisons.auc_of_doubtful(table, []) == 1
     assert np.isnan(comparisons.auc_of_doubtful(table[table["gender"] == "male"], ["02"]))
+
+
+def test_tables_name_counts_intervals_and_what_was_left_out():
+    predictions = pd.DataFrame(
+        {
+            "speaker": ["01", "02", "03", "04", "04"],
+            "gender": ["female", "female", "male", "male", "male"],
+            "p_female": [0.9, 0.8, 0.1, 0.9, np.nan],
+        }
+    )
+    row = comparisons.describe(predictions)
+    table = comparisons.as_table({"one": row})
+    assert table.loc["one", "speakers"] == 4 and table.loc["one", "recordings"] == 5
+    assert table.loc["one", "balanced accuracy"].startswith("0.667 (")
+    found = {"model": "gender", "corpus": "A", "sample_rate": 8_000, "all": {"all_recordings": row}}
+    found |= {"doubtful": ["04"], "without_doubtful": {"all_recordings": comparisons.describe(predictions[:3])}}
+    table = comparisons.assessments_table([found])
+    assert table.index.tolist() == ["gender: A at 8 kHz", "gender: A at 8 kHz, without 1 doubtful labels"]
+    assert table["male correct"].tolist() == ["1 of 3", "1 of 1"]

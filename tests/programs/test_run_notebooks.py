@@ -5,6 +5,7 @@ import json
 import os
 import re
 import signal
+import statistics
 import subprocess
 import sys
 import time
@@ -88,6 +89,41 @@ def test_ctrl_c_ends_the_run_in_one_line(smoke, seconds):
     _, told = running.communicate(timeout=60)
     assert running.returncode == 130
     assert "Stopped. The same command goes on from here" in told and "Traceback" not in told
+
+
+SOLUTIONS = sorted((ROOT / "nbs" / "solutions").glob("*.py"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("path", SOLUTIONS, ids=lambda path: path.stem)
+def test_the_solutions_of_the_exercises_run(smoke, path):
+    workspace, _ = smoke
+    environment = os.environ | {"WORKSPACE": str(workspace), "SMOKE": "1", "CORPUS": "demo"}
+    finished = subprocess.run([sys.executable, path], cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert finished.returncode == 0, finished.stderr[-2000:]
+    assert len(finished.stdout.splitlines()) >= 3
+
+
+def test_every_notebook_has_exercises_and_their_solutions():
+    assert [path.stem for path in SOLUTIONS] == [path.stem for path in NOTEBOOKS]
+    for path in NOTEBOOKS:
+        (exercises,) = (
+            cell.source for cell in nbformat.read(path, as_version=4).cells if cell.source.startswith("## Exercises")
+        )
+        solution = (ROOT / "nbs" / "solutions" / f"{path.stem}.py").read_text(encoding="utf-8")
+        for number in (1, 2, 3):
+            assert f"\n{number}. " in exercises and f"# {number}. " in solution
+        assert f"solutions/{path.stem}.py" in exercises
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_a_notebook_is_cut_into_short_cells(path):
+    cells = nbformat.read(path, as_version=4).cells
+    lines = [
+        len([line for line in cell.source.splitlines() if line.strip()]) for cell in cells if cell.cell_type == "code"
+    ]
+    assert statistics.median(lines) <= 6 and max(lines) <= 20
+    assert max(len(cell.source.split()) for cell in cells if cell.cell_type == "markdown") <= 120
 
 
 def test_a_corpus_of_few_speakers_goes_without_the_notebook_that_divides_them(buzz_corpus, monkeypatch, capsys):

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from sklearn.metrics import roc_auc_score
 
-from speaker_gender.config import SEED
+from speaker_gender.config import GENDERS, SEED
 from speaker_gender.corpora.corpus import Corpus
 from speaker_gender.judging.evaluation import N_BOOTSTRAP, bootstrap_over_speakers, predicted_gender, scores
 from speaker_gender.learning.calibration import log_odds, probability
@@ -282,6 +282,87 @@ def auc_of_doubtful(predictions: pd.DataFrame, doubtful: list[str]) -> float:
         return float("nan")
     ranks = answered["p_female"].where(female | answered["speaker"].isin(doubtful), -1.0)
     return float(roc_auc_score(female, ranks))
+
+
+def in_points(gain: dict) -> str:
+    """Write a paired difference in percentage points, with its 95 % interval over speakers.
+
+    Parameters
+    ----------
+    gain : dict
+        See `paired_difference`.
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> in_points({"difference": 0.152, "interval": [0.11, 0.197]})
+    '+15.2 percentage points (+11.0 to +19.7)'
+    """
+    low, high = gain["interval"]
+    return f"{100 * gain['difference']:+.1f} percentage points ({100 * low:+.1f} to {100 * high:+.1f})"
+
+
+SHOWN_SCORES = {"balanced accuracy": "balanced_accuracy", "F1, female": "f1", "ROC AUC": "auc"}
+
+
+def as_table(rows: dict[str, dict]) -> pd.DataFrame:
+    """Tabulate scores with their 95 % intervals over speakers, for reading.
+
+    Parameters
+    ----------
+    rows : dict of str to dict
+        Name → see `describe`.
+
+    Returns
+    -------
+    pd.DataFrame
+        One row a name; columns speakers, recordings, accuracy, balanced accuracy, F1, ROC AUC.
+    """
+    table = {
+        name: {
+            "speakers": row["speakers"],
+            "recordings": row["images"],
+            "accuracy": f"{1 - row['scores']['error_rate']:.3f}",
+        }
+        | {title: _with_interval(row, score) for title, score in SHOWN_SCORES.items()}
+        for name, row in rows.items()
+    }
+    return pd.DataFrame.from_dict(table, orient="index")
+
+
+def _with_interval(row: dict, score: str) -> str:
+    low, high = row["intervals"][score]
+    return "" if low is None else f"{row['scores'][score]:.3f} ({low:.3f} to {high:.3f})"
+
+
+def assessments_table(assessments: list[dict]) -> pd.DataFrame:
+    """Tabulate what studies/shipped_model/assess.py wrote: refusals wrong, with and without doubtful labels.
+
+    Parameters
+    ----------
+    assessments : list of dict
+        Each with model, corpus, perhaps sample_rate, all, and perhaps doubtful and without_doubtful.
+
+    Returns
+    -------
+    pd.DataFrame
+        One row a corpus and part; as `as_table`, with the correctly classified recordings of each gender.
+    """
+    parts = {}
+    for found in assessments:
+        rate = f" at {found['sample_rate'] / 1_000:g} kHz" if "sample_rate" in found else ""
+        name = f"{found['model']}: {found['corpus']}{rate}"
+        parts[name] = found["all"]
+        if "without_doubtful" in found:
+            parts[f"{name}, without {len(found['doubtful'])} doubtful labels"] = found["without_doubtful"]
+    table = as_table({name: part["all_recordings"] for name, part in parts.items()})
+    for gender in GENDERS:
+        of_gender = [part["all_recordings"]["of_gender"][gender] for part in parts.values()]
+        table[f"{gender} correct"] = [f"{counts['correct']:,} of {counts['images']:,}" for counts in of_gender]
+    return table.drop(columns=["accuracy", "F1, female"])
 
 
 def load_image_sizes(corpus: Corpus) -> pd.DataFrame:

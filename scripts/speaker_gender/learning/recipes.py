@@ -111,7 +111,8 @@ def study_recipe(**changes) -> Recipe:
     -------
     Recipe
     """
-    return Recipe(**{"image_size": (224, 224), "epochs": 1, "max_shift": 0.0} | changes)
+    own: dict[str, Any] = {"image_size": (224, 224), "epochs": 1, "max_shift": 0.0}
+    return Recipe(**own | changes)
 
 
 def small_batch(n_train: int) -> int:

@@ -1,0 +1,43 @@
+"""Solutions to the exercises of notebook 02: python nbs/solutions/02_generate_mfc.py"""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "scripts"))
+
+import librosa
+import numpy as np
+
+from speaker_gender.corpora.audiomnist import load_recordings
+from speaker_gender.corpora.description import one_of_each_gender
+from speaker_gender.corpora.resolving import resolve_corpus
+from speaker_gender.images import mfc
+from speaker_gender.sound.reading import read_signal
+
+corpus = resolve_corpus()
+recordings = load_recordings(corpus)
+example = one_of_each_gender(recordings[recordings["samples"].notna()], digit=7)["female"]
+padded = mfc.pad(read_signal(corpus.folder / example["path"]), front=0)
+
+
+def coefficients(signal, n_mfcc=12):
+    emphasised = np.append(signal[0], signal[1:] - 0.97 * signal[:-1])
+    return librosa.feature.mfcc(
+        y=emphasised, sr=48_000, n_mfcc=n_mfcc, lifter=22, n_fft=1_200, hop_length=480, center=False, n_mels=40
+    )
+
+
+# 1. Another scale adds a constant to all log powers. The cosine transform puts it into coefficient 0 alone. (Where
+# librosa's floor of 80 dB below the loudest is reached, the others stay as well: the floor moves along.)
+difference = coefficients(padded) - coefficients(padded / 32_768)
+print("Mean change of each coefficient:", difference.mean(axis=1).round(1))
+
+# 2. Coefficients beyond 12 hold finer ripples. For a high voice, the harmonics are one of them.
+many = coefficients(padded, n_mfcc=40)
+print("Variance over time of coefficients 0 to 39:", many.var(axis=1).round(0))
+
+# 3. With 64 ms, neighbouring low bands differ more: single harmonics fall into single bands.
+for n_fft in (1_200, 3_072):
+    mel = librosa.feature.melspectrogram(y=padded, sr=48_000, n_fft=n_fft, hop_length=480, center=False, n_mels=128)
+    loudest = librosa.power_to_db(mel)[:24, mel.sum(axis=0).argmax()]
+    print(f"n_fft={n_fft}: neighbouring low bands differ by {np.abs(np.diff(loudest)).mean():.1f} dB on average")
