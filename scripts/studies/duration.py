@@ -32,7 +32,7 @@ from speaker_gender.images.maps import load_maps
 from speaker_gender.images.mfc import N_FRAMES, N_MFCC
 from speaker_gender.judging import baselines
 from speaker_gender.judging.comparisons import describe, paired_difference
-from speaker_gender.learning import training
+from speaker_gender.learning import dataset, training
 from speaker_gender.learning.dataset import available_images, load_images
 from speaker_gender.learning.folds import SMALL, divide, fold_recipe
 from speaker_gender.learning.model_files import ModelError
@@ -131,7 +131,7 @@ def _predictions(
     key = {
         "folds": [training.fingerprint(table, fold) for fold in folds],
         "recipes": [asdict(recipe) for recipe in recipes],
-        "versions": [VERSION, training.VERSION, training.versions()],
+        "versions": [VERSION, training.VERSION, dataset.VERSION, training.versions()],
         "frames": [FRAMES, MIDDLE, baselines.BLACK],
     }
     form = FORMS[name].__name__

@@ -20,11 +20,15 @@ from safetensors import safe_open
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from speaker_gender.caching import write_atomically
-from speaker_gender.config import RESULTS, ROOT
-from upkeep.cards import data_card, model_card
+from speaker_gender.config import GENDERS, RESULTS, ROOT
+from speaker_gender.judging.attention import ALL_NETWORKS
+from speaker_gender.judging.baselines import F0, LENGTH
+from speaker_gender.judging.map_tests import OTHER, OWN
+from upkeep.cards import data_card, model_card, names_of, share_of
 
 README = ROOT / "README.md"
 STUDY = {"error_rate": 0.0107, "f1": 0.973}  # as the study reports them
+WITHOUT_VOICE = ("majority class", LENGTH)  # methods that a speaker's pitch makes no difference to
 SEEN = "speakers seen in training"  # in the titles of rows of unseen_speakers.json that are not of unseen speakers
 
 
@@ -110,40 +114,84 @@ def _spread(runs: list[dict]) -> str:
 
 
 def grad_cam_sentences() -> str:
-    """What notebook 04 found about where the network looks, and whether networks of other seeds agree."""
+    """What notebook 04 found about where networks look, and which tests their maps pass."""
     evaluation = read_json(RESULTS / "audiomnist" / "evaluation.json")
-    centres = [evaluation["centre_of_attention"], *evaluation["centre_of_attention_of_other_seeds"].values()]
-    lower_by = [found["female"] - found["male"] for found in centres if len(found) == 2]
-    places = ", ".join(f"{abs(lower):.2f} {'lower' if lower > 0 else 'higher'}" for lower in lower_by)
-    agree = len({lower > 0 for lower in lower_by}) == 1
-    areas = evaluation["deletion_and_insertion_areas"]
+    found = evaluation.get("grad_cam")
+    if found is None:
+        return "Not measured since the maps are grouped by true gender: run notebook 04."
+    return " ".join([_attention(found), _deletion(found), _randomisation(found), _hidden(evaluation)])
+
+
+def _attention(found: dict) -> str:
+    """In which rows the attention to women's images differs from that to men's, and in how many networks."""
+    n_networks = len(found["networks"])
+    rows = [row for row in found["attention"] if row["network"] == ALL_NETWORKS]
+    shown = ", ".join(
+        f"coefficients {row['coefficients']} {100 * row['difference']:+.1f} ({100 * row['low']:+.1f} to "
+        f"{100 * row['high']:+.1f}; this direction in {row['same_direction']} of {n_networks})"
+        for row in rows
+    )
+    speakers = " and ".join(f"{found['speakers'][gender]} {gender}" for gender in GENDERS)
+    return (
+        f"The study read its maps as *female: attention slightly higher up*. Share of attention in correctly "
+        f"classified images, female minus male, in percentage points (mean of {n_networks} networks of different "
+        f"seeds, 95 % interval over {speakers} speakers): {shown}."
+    )
+
+
+def _deletion(found: dict) -> str:
+    """Whether an image's own map finds what matters better than other orders do."""
+    orders = {row["order"]: row for row in found["deletion"] if row["network"] == ALL_NETWORKS}
+    own = orders.pop(OWN)
+    others = ", ".join(
+        f"{row['area']:.3f} in the order of {name} (above the own map by {row['above_own']:+.3f}, "
+        f"{row['above_own_low']:+.3f} to {row['above_own_high']:+.3f})"
+        for name, row in orders.items()
+    )
+    return (
+        f"Deletion, {found['sample']:,} images in all, paired over {own['speakers']} speakers: the area under the "
+        f"curve is {own['area']:.3f} in the order of the image's own map, {others}. Smaller is better."
+    )
+
+
+def _randomisation(found: dict) -> str:
+    """Whether maps change with the weights (Adebayo et al.)."""
+    alike = {row["compared_with"]: row for row in found["randomisation"] if row["measure"] == "rank_correlation"}
+    whole, other = alike["whole network"], alike[OTHER]
+    return (
+        f"With random weights in the whole network, the maps' rank correlation with the trained network's is "
+        f"{whole['mean']:.2f} ({whole['low']:.2f} to {whole['high']:.2f}); with the map of another image it is "
+        f"{other['mean']:.2f}."
+    )
+
+
+def _hidden(evaluation: dict) -> str:
+    """Which coefficients one network needs."""
     balanced = dict(enumerate(evaluation["balanced_accuracy_with_coefficient_hidden"]))
     dearest = sorted(balanced, key=lambda coefficient: balanced[coefficient])[:3]
     costs = ", ".join(f"{100 * (1 - balanced[coefficient]):.1f} %" for coefficient in dearest)
     nothing = 100 * (1 - evaluation["scores"]["balanced_accuracy"])
     return (
-        f"The study read its maps as *female: attention slightly higher up*. The centre of attention of images "
-        f"classified as female, compared with that of images classified as male, in {len(lower_by)} networks of "
-        f"different seeds (AudioMNIST, random split): {places} (in coefficients). "
-        f"{'They agree' if agree else 'They do not even agree'} on the direction. "
-        f"What a map marks matters to the network: deleted first, the area under the curve is "
-        f"{areas['deletion']:.3f}, in random order {areas['random_deletion']:.3f}. Hidden one at a time, coefficients "
-        f"{', '.join(map(str, dearest))} cost most in one of these networks: balanced error {costs} instead of "
-        f"{nothing:.1f} %."
+        f"Hidden one at a time, coefficients {', '.join(map(str, dearest))} cost most in one of these networks: "
+        f"balanced error {costs} instead of {nothing:.1f} %."
     )
 
 
 def unseen_table() -> str:
-    """Balanced accuracy on unseen speakers, by corpus and by model (notebook 05)."""
+    """Balanced accuracy on unseen speakers, by corpus and by model (notebook 05); refusals count as wrong."""
     lines = [
-        "| corpus | model | balanced accuracy | 95 % interval over speakers | ROC AUC |",
-        "|---|---|---|---|---|",
+        "| corpus | model | speakers | recordings | balanced accuracy | 95 % interval over speakers | ROC AUC |",
+        "|---|---|---|---|---|---|---|",
     ]
     for name in ("audiomnist", "audiomnist_az"):
         found = read_json(RESULTS / name / "unseen_speakers.json")
         unseen = {title: row for title, row in found["rows"].items() if SEEN not in title}
+        compared = _compared_methods(name)
         for title, row in unseen.items():
-            lines.append(f"| {found['corpus']} | {title} | {_score_cells(row)} |")
+            both = compared.pop(title, {"all": row})
+            lines += _rows_both_ways(found["corpus"], title, both, name)
+    for name in ("audiomnist", "audiomnist_az", "ukrainiandigits"):
+        lines += _length_rows(name)
     titles = {
         "gender_on_audiomnist_az": "**the shipped model**",
         "gender_on_audiomnist_az_at_8000_hz": "the shipped model, recordings at 8 kHz",
@@ -155,20 +203,60 @@ def unseen_table() -> str:
     }
     for name, title in titles.items():
         found = read_json(RESULTS / "shipped" / f"{name}.json")
-        n_refused = sum(found["all"]["not_answered"].values())
-        refused = f" ({n_refused} recordings refused and not counted)" if n_refused else ""
-        cells = _score_cells(found["all"]["recordings"])
-        lines.append(f"| {found['corpus']} | {title}{refused} | {cells} |")
+        lines.append(f"| {found['corpus']} | {title}{_refused(found['all'])} | {_score_cells(_part(found['all']))} |")
         if "doubtful" in found:
-            without = f"without {len(found['doubtful'])} speakers whose label is doubtful"
-            lines.append(f"| | {without} | {_score_cells(found['without_doubtful']['recordings'])} |")
+            cells = _score_cells(_part(found["without_doubtful"]))
+            lines.append(f"| | … without {names_of(found['doubtful'])} | {cells} |")
     return "\n".join(lines)
+
+
+def _compared_methods(name: str) -> dict[str, dict]:
+    """What compare_methods.py measured on a corpus, by method; nothing where it has not been run on it."""
+    path = RESULTS / name / "methods.json"
+    return read_json(path)["rows"] if path.exists() else {}
+
+
+def _rows_both_ways(corpus: str, title: str, both: dict, name: str) -> list[str]:
+    """A method's row, and a second one without the speakers of doubtful label."""
+    n_refused = both["all"].get("refused", 0)
+    refused = f" ({n_refused} recordings refused, counted as wrong)" if n_refused else ""
+    lines = [f"| {corpus} | {title}{refused} | {_score_cells(both['all'])} |"]
+    if "without_doubtful" in both and title not in WITHOUT_VOICE:
+        doubtful = names_of(read_json(RESULTS / name / "methods.json")["doubtful"])
+        lines.append(f"| | … without {doubtful} | {_score_cells(both['without_doubtful'])} |")
+    return lines
+
+
+def _length_rows(name: str) -> list[str]:
+    """The row of the recording's length alone, which is no voice."""
+    path, compared = RESULTS / name / "duration.json", _compared_methods(name)
+    if LENGTH in compared:
+        corpus, row = read_json(RESULTS / name / "methods.json")["corpus"], compared[LENGTH]["all"]
+    elif path.exists():
+        found = read_json(path)
+        corpus, row = found["corpus"], found["rows"][LENGTH]
+    else:
+        return []
+    return [f"| {corpus} | {LENGTH} | {_score_cells(row)} |"]
+
+
+def _part(assessed: dict) -> dict:
+    """All recordings, refusals wrong, or the classified ones where an older assessment has no others."""
+    return assessed.get("all_recordings", assessed["recordings"])
+
+
+def _refused(assessed: dict) -> str:
+    n_refused = sum(assessed["not_answered"].values())
+    if not n_refused:
+        return ""
+    counted = "counted as wrong" if "all_recordings" in assessed else "not counted"
+    return f" ({n_refused} recordings refused, {counted})"
 
 
 def _score_cells(row: dict) -> str:
     low, high = row["intervals"]["balanced_accuracy"]
     balanced = f"{row['scores']['balanced_accuracy']:.1%} | {low:.1%} to {high:.1%}".replace("%", " %")
-    return f"{balanced} | {row['scores']['auc']:.3f}"
+    return f"{row['speakers']} | {row['images']:,} | {balanced} | {row['scores']['auc']:.3f}"
 
 
 def leak_sentence() -> str:
@@ -207,15 +295,40 @@ def points(gain: dict) -> str:
 
 
 def gain_sentences() -> str:
-    """What view harmonic gains over others on unseen speakers, and how much of it is the pitch."""
+    """What images that keep the pitch gain on unseen speakers, and how much of it is the pitch."""
     gains = read_json(RESULTS / "audiomnist_az" / "unseen_speakers.json")["rows"]["harmonic"]
     views = read_json(RESULTS / "audiomnist_az" / "views.json")["rows"]
     smoothed = views["harmonic, the harmonics smoothed away"]
+    mel = next(row for title, row in views.items() if title.startswith("mel spectrogram"))
+    balanced = [row["scores"]["balanced_accuracy"] for row in (views["harmonic"], mel)]
     return (
         f"Balanced accuracy of view harmonic on AudioMNIST_AZ, paired by speaker: {points(gains['gain'])} compared "
-        f"with view mfc, and {points(gains['gain_over_f0'])} compared with a threshold on the median F0. The harmonics "
-        f"make the difference: smoothing them away in the image, which leaves the envelope, changes the balanced "
-        f"accuracy of small networks by {points(smoothed['gain'])} (three seeds, `scripts/studies/compare_views.py`)."
+        f"with view mfc. {f0_sentences()} The harmonics make the difference: smoothing them away in the image, which "
+        f"leaves the envelope, changes the balanced accuracy of small networks by {points(smoothed['gain'])}. View "
+        f"harmonic is one of several images that keep the pitch: a mel spectrogram with the same window gets "
+        f"{100 * balanced[1]:.1f} %, view harmonic {100 * balanced[0]:.1f} % (difference {points(mel['gain'])}; three "
+        f"seeds, {mel['images']:,} recordings of {mel['speakers']} speakers, `scripts/studies/compare_views.py`)."
+    )
+
+
+def f0_sentences() -> str:
+    """What the shipped model, and networks on view harmonic, gain over a threshold on the median F0."""
+    sentences = []
+    for name in ("audiomnist_az", "ukrainiandigits"):
+        found = read_json(RESULTS / name / "methods.json")
+        for title, both in found["comparisons"].items():
+            if title.endswith(f"compared with {F0}"):
+                gain = both["all"]
+                others = ""
+                if "without_doubtful" in both:
+                    others = f"; without {names_of(found['doubtful'])} {points(both['without_doubtful'])}"
+                sentences.append(
+                    f"{title.partition(' compared')[0]}, {found['corpus']}: {points(gain)}, {gain['recordings']:,} "
+                    f"recordings of {gain['speakers']} speakers{others}"
+                )
+    return (
+        f"Compared with a threshold on the median F0 on the same recordings, refusals wrong for both: "
+        f"{'. '.join(sentences)} (`scripts/studies/compare_methods.py`)."
     )
 
 
@@ -231,16 +344,17 @@ def shipped_sentence() -> str:
     assessed = read_json(RESULTS / "shipped" / "gender_on_audiomnist_az.json")
     card = read_json(model.with_suffix(".json"))
     doubtful = len(pd.read_csv(RESULTS / "shipped" / "label_issues.csv"))
+    on_az = assessed["all"]["all_recordings"]
+    women, men = (share_of(on_az["of_gender"][gender]) for gender in GENDERS)
     return (
         f"The shipped model has {weights_of(model) / 1e6:.2f} million weights, {model.stat().st_size / 1e6:.1f} MB, "
         f"and was trained on {card['speakers']['train']:,} speakers of Common Voice, LibriSpeech, AudioMNIST and "
         f"spoken digits; {doubtful} speakers whose label a cross-validation contradicts were left out. AudioMNIST_AZ "
         f"and the Ukrainian digits are development sets of this model. With recordings in which no speech is found "
-        f"counted as wrong, its balanced accuracy on AudioMNIST_AZ is "
-        f"{100 * assessed['all']['balanced_accuracy_if_refused_is_wrong']:.1f} % (men "
-        f"{100 * assessed['all']['accuracy_of_gender']['male']:.1f} %, women "
-        f"{100 * assessed['all']['accuracy_of_gender']['female']:.1f} %). The "
-        f"[model card](results/shipped/model_card.md) has all figures, by gender, speaker, language group and age."
+        f"counted as wrong, its balanced accuracy on the {on_az['images']:,} recordings of AudioMNIST_AZ's "
+        f"{on_az['speakers']} speakers is {100 * on_az['scores']['balanced_accuracy']:.1f} % (recordings of men "
+        f"{men}, of women {women}). The [model card](results/shipped/model_card.md) has all figures, by gender, "
+        f"speaker, language group and age."
     )
 
 
@@ -263,12 +377,23 @@ def speed_table() -> str:
     most = max(steps_on, key=lambda machine: len(steps_on[machine]))
     conditions = f"Measured without a GPU on {most}"
     conditions += "".join(f"; on {name}: {', '.join(what)}" for name, what in steps_on.items() if name != most) + "."
+    if "training" in measured:
+        conditions += f" {_training_errors(measured['training'])}"
     if cached:
         conditions += f" A second run of all notebooks, from caches, is {cached['ratio']['median']:.1f} times as fast."
     if "memory" in measured:
         sizes = [f"{name} {size / 1e9:.1f} GB" for name, size in measured["memory"]["bytes"].items()]
         conditions += f" Peak memory: {', '.join(sizes)}."
     return "\n".join([*lines, "", conditions])
+
+
+def _training_errors(found: dict) -> str:
+    """What the row of training does not compare: the time to an equal error."""
+    reference, pipeline = (100 * median(found["validation_error"][name]) for name in ("reference", "pipeline"))
+    return (
+        f"Training is timed for the same images and epochs, not to the same error: the validation error is then "
+        f"{reference:.1f} % by the baseline implementation and {pipeline:.1f} % by the pipeline, on other image sizes."
+    )
 
 
 def run_times() -> str:

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from speaker_gender.judging import map_tests
+from speaker_gender.judging.attention import ALL_NETWORKS
 from speaker_gender.judging.grad_cam import FRACTIONS, STAGES
 from speaker_gender.judging.map_tests import ENERGY, OTHER, OWN, RANDOM
 from speaker_gender.learning.networks import make_network
@@ -41,7 +42,7 @@ def test_the_own_map_beats_every_other_order_where_it_is_right(images):
     table = map_tests.compare_orders({"a": areas, "b": areas})
     assert table.loc[("a", OWN), ["above_own", "above_own_low", "above_own_high"]].tolist() == [0, 0, 0]
     assert table.loc[("a", RANDOM), "above_own_low"] > 0 and table.loc[("a", RANDOM), "speakers"] == 4
-    pd.testing.assert_frame_equal(table.loc["a"], table.loc[map_tests.ALL_NETWORKS])
+    pd.testing.assert_frame_equal(table.loc["a"], table.loc[ALL_NETWORKS])
 
 
 def test_curves_start_at_the_whole_image_and_end_at_the_background(images):

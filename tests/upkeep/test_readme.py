@@ -6,8 +6,12 @@ import re
 import pytest
 
 from speaker_gender.config import ROOT
-from upkeep import update_readme
+from speaker_gender.judging.attention import ALL_NETWORKS
+from speaker_gender.judging.baselines import F0, LENGTH
+from speaker_gender.judging.map_tests import ENERGY, OTHER, OWN
+from upkeep import cards, update_readme
 
+SHIPPED_OVER_F0 = f"the shipped model compared with {F0}"
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
@@ -26,18 +30,22 @@ def test_the_cards_are_those_of_the_results():
         ("benchmark.json", ("grad_cams", "ratio", "median")),
         ("audiomnist/corpus.json", ("genders", "female", "age", "median")),
         ("audiomnist/evaluation.json", ("scores", "error_rate")),
-        ("audiomnist/evaluation.json", ("centre_of_attention", "female")),
         ("audiomnist/unseen_speakers.json", ("rows", "mfc", "cost_of_leakage", "unseen")),
         ("audiomnist/unseen_speakers.json", ("variants", "all of these together", "scores", "balanced_accuracy")),
         ("audiomnist_az/unseen_speakers.json", ("rows", "harmonic", "scores", "auc")),
-        ("audiomnist_az/unseen_speakers.json", ("rows", "harmonic", "gain_over_f0", "difference")),
+        ("audiomnist_az/methods.json", ("rows", F0, "all", "scores", "auc")),
+        ("audiomnist_az/methods.json", ("rows", F0, "without_doubtful", "images")),
+        ("audiomnist_az/methods.json", ("rows", LENGTH, "all", "scores", "auc")),
+        ("ukrainiandigits/methods.json", ("comparisons", SHIPPED_OVER_F0, "all", "difference")),
+        ("ukrainiandigits/methods.json", ("comparisons", SHIPPED_OVER_F0, "without_doubtful", "difference")),
         ("audiomnist_az/views.json", ("rows", "harmonic, the harmonics smoothed away", "gain", "difference")),
-        ("shipped/gender_on_audiomnist_az.json", ("all", "recordings", "scores", "balanced_accuracy")),
-        ("shipped/gender_on_audiomnist_az.json", ("all", "accuracy_of_gender", "male")),
-        ("shipped/gender_on_ukrainiandigits.json", ("all", "recordings", "scores", "auc")),
-        ("shipped/gender_on_common_voice.json", ("all", "recordings", "scores", "auc")),
-        ("shipped/gender_on_audiomnist_az_at_8000_hz.json", ("all", "recordings", "scores", "auc")),
-        ("shipped/gender_on_librispeech.json", ("all", "recordings", "scores", "auc")),
+        ("shipped/gender_on_audiomnist_az.json", ("all", "all_recordings", "scores", "balanced_accuracy")),
+        ("shipped/gender_on_audiomnist_az.json", ("all", "all_recordings", "of_gender", "male", "correct")),
+        ("shipped/gender_on_ukrainiandigits.json", ("all", "all_recordings", "scores", "auc")),
+        ("shipped/gender_on_common_voice.json", ("all", "all_recordings", "scores", "auc")),
+        ("shipped/gender_on_audiomnist_az_at_8000_hz.json", ("all", "all_recordings", "scores", "auc")),
+        ("shipped/gender_on_librispeech.json", ("all", "all_recordings", "scores", "auc")),
+        ("shipped/gender_on_common_voice.json", ("by_language_group", "Turkic", "female", "correct")),
         ("shipped/gender_synthetic_on_librispeech.json", ("all", "recordings", "scores", "auc")),
     ],
 )
@@ -98,3 +106,38 @@ def test_every_file_and_section_it_links_to_exists():
 def test_the_two_commands_stand_at_the_top():
     top = README[: README.index("## ")]
     assert "bash scripts/run.sh" in top and "bash scripts/test.sh" in top
+
+
+def test_a_doubtful_speaker_is_named_and_many_are_counted():
+    assert cards.names_of(["37", "13"]) == "speakers 13 and 37 of doubtful label"
+    assert cards.names_of(["13"]) == "speaker 13 of doubtful label"
+    assert cards.names_of([str(number) for number in range(20)]) == "20 speakers of doubtful label"
+
+
+def test_few_recordings_are_counted_and_not_put_in_per_cent():
+    assert cards.share_of({"images": 99, "correct": 99}) == "99 of 99"
+    assert cards.share_of({"images": 100, "correct": 99}) == "99.0 % of 100"
+    assert cards.share_of(None) == ""
+
+
+def test_the_sentences_on_grad_cam_say_in_how_many_networks_and_against_which_orders(monkeypatch):
+    attention = {"network": ALL_NETWORKS, "coefficients": "6–8", "difference": 0.04, "low": 0.01, "high": 0.07}
+    deletion = {"network": ALL_NETWORKS, "above_own": 0.01, "above_own_low": -0.01, "above_own_high": 0.03}
+    alike = {"measure": "rank_correlation", "low": -0.1, "high": 0.1}
+    found = {
+        "networks": ["seed42", "seed43", "seed44"],
+        "sample": 1_800,
+        "speakers": {"female": 12, "male": 48},
+        "attention": [attention | {"same_direction": 2}, attention | {"network": "seed42", "difference": 0.5}],
+        "deletion": [deletion | {"order": name, "area": 0.3, "speakers": 60} for name in (OWN, OTHER, ENERGY)],
+        "randomisation": [
+            alike | {"compared_with": name, "mean": mean} for name, mean in (("whole network", 0.0), (OTHER, 0.3))
+        ],
+    }
+    scores = {"scores": {"balanced_accuracy": 0.99}, "balanced_accuracy_with_coefficient_hidden": [0.9] * 12}
+    monkeypatch.setattr(update_readme, "read_json", lambda path: scores | {"grad_cam": found})
+    told = update_readme.grad_cam_sentences()
+    assert "coefficients 6–8 +4.0 (+1.0 to +7.0; this direction in 2 of 3)" in told and "12 female and 48 male" in told
+    assert f"in the order of {ENERGY} (above the own map by +0.010, -0.010 to +0.030)" in told and "0.00 (" in told
+    monkeypatch.setattr(update_readme, "read_json", lambda path: scores)
+    assert "run notebook 04" in update_readme.grad_cam_sentences()

@@ -4,7 +4,8 @@ int16 signal → padded to 47,998 samples → pre-emphasis → 12 lifted MFCCs �
 Source: github.com/zhihanyang2022/gender-audio-classification; the constants below are the study's.
 
 `mfcc` and `to_image` are librosa.feature.mfcc and skimage.transform.resize, written as the few products of matrices
-that these amount to here (tests/images/test_mfc.py compares them): 30,000 recordings take minutes instead of an hour.
+that these amount to here (tests/images/test_mfc.py compares them). How much faster that is stands in
+results/benchmark.json, under generation.
 """
 
 import functools

@@ -20,6 +20,7 @@ from tqdm.auto import tqdm
 
 from speaker_gender.config import SEED
 from speaker_gender.images.mfc import N_MFCC
+from speaker_gender.judging.attention import ALL_NETWORKS
 from speaker_gender.judging.evaluation import interval_over_speakers, mean_by_speaker, mean_of_speakers
 from speaker_gender.judging.grad_cam import FRACTIONS, STAGES, enlarge, grad_cam
 from speaker_gender.learning.networks import make_network
@@ -29,7 +30,6 @@ VERSION = 1  # part of every cache's key: raise it when a change here changes a 
 
 OWN, OTHER, ENERGY, RANDOM = "own map", "another image's map", "sound energy", "random"
 TIE = 1e-6  # cells of equal value are separated at random, not from top to bottom
-ALL_NETWORKS = "mean of networks"
 
 
 def sample_per_speaker(images: pd.DataFrame, count: int, *, seed: int = SEED) -> np.ndarray:
