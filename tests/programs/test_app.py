@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 import soundfile
 import websocket
+from PIL import Image
 
 pytest.importorskip("gradio", reason="gradio is not installed: the page was not tried")
 
@@ -296,11 +297,11 @@ class Tab:
     def wait_for_status(self, text: str) -> None:
         wait_for(lambda: text in self.text("#status"), lambda: f"{text!r}, but {self.text('#status')!r}")
 
-    def screenshot(self, path: Path) -> None:
-        """A PNG of the whole page."""
-        height = self.run("document.documentElement.scrollHeight")
+    def screenshot(self, path: Path, *, most: int) -> None:
+        """A PNG of the page, down to so many pixels at most."""
+        height = min(self.run("document.documentElement.scrollHeight"), most)
         width = self.run("innerWidth")
-        clip = {"x": 0, "y": 0, "width": width, "height": height, "scale": 1}
+        clip = {"x": 0, "y": 0, "width": width, "height": height, "scale": 0.5}
         shot = self.send("Page.captureScreenshot", captureBeyondViewport=True, clip=clip)
         path.write_bytes(base64.b64decode(shot["data"]))
 
@@ -407,6 +408,33 @@ def test_a_sample_is_answered_at_one_click_and_a_dialogue_has_a_timeline(server,
     tab.wait_for_status("dialogue.wav: mixed (female ")
     wait_for(lambda: tab.run("document.querySelectorAll('.card input[type=range]').length") == 1)
     assert tab.run("document.documentElement.scrollWidth <= innerWidth"), "it is wider than the window"
+    tab.press("Delete all")
+    wait_for(lambda: not tab.text(".card h3"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+def test_the_page_is_pictured(server, browser, dark, dialogue, tmp_path):
+    """With UPDATE_PNGS=1 the pictures that README shows are made anew."""
+    address, _, _ = server
+    tab, size, _ = browser
+    tab.open(address, size, dark=dark)
+    tab.press(FEMALE.stem.replace("_", " "))
+    tab.wait_for_status(f"{FEMALE.name}: female (")
+    tab.upload(dialogue)
+    tab.wait_for_status("dialogue.wav: mixed (female ")
+    wait_for(lambda: tab.run("document.querySelectorAll('.card svg').length") >= 4)
+    folder = ROOT / "pngs" if os.environ.get("UPDATE_PNGS") else tmp_path
+    picture = folder / f"page_{'phone' if size[0] < 500 else 'desktop'}_{'dark' if dark else 'light'}.png"
+    beside = "[...document.querySelectorAll('#samples button')].every(button => button.offsetWidth > 100)"
+    assert tab.run(beside), "a button is too narrow to read"
+    narrow = "[...document.querySelectorAll('p')].filter(p => p.innerText.length > 10 && p.offsetWidth < 100).length"
+    assert tab.run(narrow) == 0, "a text is too narrow to read"
+    tab.screenshot(picture, most=1_500)
+    with Image.open(picture) as image:
+        assert image.width == size[0] and image.height == 1_500
+        background = np.mean(image.convert("L").getpixel((5, 5)))
+    assert background < 100 if dark else background > 150
     tab.press("Delete all")
     wait_for(lambda: not tab.text(".card h3"))
 

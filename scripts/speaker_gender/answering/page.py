@@ -505,12 +505,12 @@ def build_page(classifier: Classifier) -> gr.Blocks:
     with gr.Blocks(title="Who speaks?", analytics_enabled=False) as page:
         results = gr.State([], delete_callback=forget_all)
         gr.Markdown(INTRODUCTION, elem_id="introduction")
-        with gr.Row(equal_height=True, elem_id="inputs"):
-            microphone = gr.Audio(sources="microphone", type="filepath", label="Speak", editable=False, buttons=[])
-            files = gr.File(file_count="multiple", label="Or sound files", height=150)
+        gr.Markdown("Try a synthetic voice:")
         with gr.Row(elem_id="samples"):
-            gr.Markdown("Or try a synthetic voice:")
             samples = [gr.Button(path.stem.replace("_", " "), size="sm", min_width=140) for path in SAMPLES]
+        with gr.Row(equal_height=True, elem_id="inputs"):
+            microphone = gr.Audio(sources="microphone", type="filepath", label="Or speak", editable=False, buttons=[])
+            files = gr.File(file_count="multiple", label="Or sound files", height=150)
         status = gr.HTML("", elem_id="status")
 
         @gr.render(inputs=results)
@@ -556,7 +556,7 @@ def build_page(classifier: Classifier) -> gr.Blocks:
                     slider = gr.Slider(
                         0,
                         result.answer.seconds or 0,
-                        result.look.start,
+                        round(result.look.start, 1),
                         step=0.1,
                         label=f"Look at another second of {result.name}",
                     )
