@@ -110,3 +110,14 @@ def test_auc_that_only_the_doubtful_cost():
     table = four_speakers([0.8, 0.6, 0.7, 0.9])
     assert comparisons.auc_of_doubtful(table, ["02"]) == 0.5 and comparisons.auc_of_doubtful(table, []) == 1
     assert np.isnan(comparisons.auc_of_doubtful(table[table["gender"] == "male"], ["02"]))
+
+
+@pytest.mark.parametrize(
+    "interval, verdict", [([-0.013, 0.011], "no difference was measured"), ([-0.05, -0.01], "they differ")]
+)
+def test_what_is_said_of_mel_bands_follows_the_interval(interval, verdict):
+    mel = {"scores": {"balanced_accuracy": 0.958}, "images": 1_162, "speakers": 59}
+    mel |= {"gain": {"difference": -0.001, "interval": interval}}
+    rows = {"harmonic": {"scores": {"balanced_accuracy": 0.959}}, "mel spectrogram, 96 bands": mel}
+    told = comparisons.mel_sentence({"corpus": "AudioMNIST_AZ", "seeds": [42, 43, 44], "rows": rows})
+    assert verdict in told and "95.8 %" in told and "1,162 recordings of 59 speakers" in told
