@@ -1,14 +1,16 @@
 #!/usr/bin/env python3
 """Is the length of a recording a cue to its speaker's gender, and what remains of the images without it?
 
-    python scripts/studies/duration.py
+    python scripts/studies/duration.py [--without-networks]
 
 An MFC image shows the length of its recording: the rest of the second is black. Measured on the images of the resolved
-corpus, on unseen speakers (the folds of AudioMNIST's paper, or five groups): the length alone, and small networks on
-the images as they are, on images whose sound is stretched to one length, and on images that show the same number of
-frames of each recording's middle. Writes results/<corpus>/duration.json. Takes a quarter of an hour on 2 CPU cores.
+corpus, on unseen speakers (the folds of AudioMNIST's paper, or five groups): the length alone; logistic regression on
+mean and standard deviation of each coefficient over all frames, padding among them; and small networks. Each sees the
+images as they are, images whose sound is stretched to one length, and images that show the same number of frames of
+each recording's middle. Writes results/<corpus>/duration.json. Networks take a quarter of an hour on 2 CPU cores.
 """
 
+import argparse
 import sys
 from collections.abc import Callable
 from dataclasses import asdict, replace
@@ -21,6 +23,9 @@ import numpy as np
 import pandas as pd
 import torch
 import torch.nn.functional as F
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 from tqdm.auto import tqdm
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -86,6 +91,8 @@ def _padded_alike(sound: np.ndarray) -> np.ndarray:
     return np.pad(sound, ((0, 0), (missing // 2, missing - missing // 2)))
 
 
+STATISTICS = "logistic regression on MFCC statistics"
+NETWORK = "small network"
 FORMS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "images as they are": as_it_is,
     f"sound stretched to {FRAMES} frames in every image": stretched,
@@ -93,33 +100,50 @@ FORMS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
 }
 
 
-def compare(corpus: Corpus) -> dict[str, dict]:
+def compare(corpus: Corpus, *, networks: bool = True) -> dict[str, dict]:
     """Compare the forms, and the length alone, on unseen speakers.
 
     Parameters
     ----------
     corpus : Corpus
         In view 'mfc', with its images.
+    networks : bool
+        Train small networks, too.
 
     Returns
     -------
     dict
-        'length of the recording alone' and each form → comparisons.describe. The forms have, beside it, `gain`: the
-        paired difference from the images as they are. The length has `ranked`: the AUC of the length itself over all
-        speakers of the corpus, without a fit, and its 95 % interval over speakers.
+        'length of the recording alone' and '<method>, <form>' → comparisons.describe. The latter have, beside it,
+        `gain`: the paired difference from the images as they are. The length has `ranked`: the AUC of the length itself
+        over all speakers of the corpus, without a fit, and its 95 % interval over speakers.
     """
     table = available_images(corpus, load_maps(corpus))
     images = load_images(corpus, table, size=(N_MFCC, N_FRAMES))
     folds = divide(corpus, table, "paper" if corpus.is_audiomnist else "grouped")
-    predictions = {name: _predictions(corpus, table, images, folds, name) for name in FORMS}
-    plain = next(iter(predictions.values()))
     length = describe(baselines.length_predictions(corpus, table, images, folds))
     ranked = describe(table.assign(p_female=pd.Series(baselines.lengths(corpus, table, images)).rank(pct=True)))
     length["ranked"] = {name: ranked[name] for name in ("speakers", "images")}
     length["ranked"] |= {"auc": ranked["scores"]["auc"], "interval": ranked["intervals"]["auc"]}
-    return {baselines.LENGTH: length} | {
-        name: describe(some) | {"gain": paired_difference(some, plain)} for name, some in predictions.items()
+    found = {baselines.LENGTH: length}
+    found |= _described(STATISTICS, {name: _by_statistics(table, images, folds, name) for name in FORMS})
+    if networks:
+        found |= _described(NETWORK, {name: _predictions(corpus, table, images, folds, name) for name in FORMS})
+    return found
+
+
+def _described(method: str, predictions: dict[str, pd.DataFrame]) -> dict[str, dict]:
+    plain = next(iter(predictions.values()))
+    return {
+        f"{method}, {name}": describe(some) | {"gain": paired_difference(some, plain)}
+        for name, some in predictions.items()
     }
+
+
+def _by_statistics(table: pd.DataFrame, images: np.ndarray, folds: list[pd.Series], name: str) -> pd.DataFrame:
+    made = np.stack([FORMS[name](image) for image in tqdm(images, name, unit="image", leave=False)])
+    features = np.concatenate([made.mean(axis=2), made.std(axis=2)], axis=1)
+    classifier = make_pipeline(StandardScaler(), LogisticRegression(class_weight="balanced"))
+    return baselines.predictions_by_fold(classifier, features, table, folds)
 
 
 def _predictions(
@@ -170,9 +194,12 @@ def _trained_predictions(
 
 def main() -> int:
     """Run the command line; returns the exit status."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--without-networks", action="store_true", help="the length and the statistics only")
+    options = parser.parse_args()
     try:
         corpus = resolve_corpus()
-        found = compare(corpus)
+        found = compare(corpus, networks=not options.without_networks)
         about = {"corpus": corpus.title, "date": date.today().isoformat(), "versions": training.versions()}
         write_json(corpus.results / "duration.json", about | {"rows": found})
     except (CorpusError, ModelError, ValueError, OSError) as error:

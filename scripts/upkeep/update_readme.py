@@ -23,6 +23,7 @@ from speaker_gender.caching import write_atomically
 from speaker_gender.config import GENDERS, RESULTS, ROOT
 from speaker_gender.judging.attention import ALL_NETWORKS
 from speaker_gender.judging.baselines import F0, LENGTH
+from speaker_gender.judging.comparisons import mel_sentence
 from speaker_gender.judging.map_tests import OTHER, OWN
 from upkeep.cards import data_card, model_card, names_of, share_of
 
@@ -297,17 +298,13 @@ def points(gain: dict) -> str:
 def gain_sentences() -> str:
     """What images that keep the pitch gain on unseen speakers, and how much of it is the pitch."""
     gains = read_json(RESULTS / "audiomnist_az" / "unseen_speakers.json")["rows"]["harmonic"]
-    views = read_json(RESULTS / "audiomnist_az" / "views.json")["rows"]
-    smoothed = views["harmonic, the harmonics smoothed away"]
-    mel = next(row for title, row in views.items() if title.startswith("mel spectrogram"))
-    balanced = [row["scores"]["balanced_accuracy"] for row in (views["harmonic"], mel)]
+    views = read_json(RESULTS / "audiomnist_az" / "views.json")
+    smoothed = views["rows"]["harmonic, the harmonics smoothed away"]
     return (
         f"Balanced accuracy of view harmonic on AudioMNIST_AZ, paired by speaker: {points(gains['gain'])} compared "
         f"with view mfc. {f0_sentences()} The harmonics make the difference: smoothing them away in the image, which "
-        f"leaves the envelope, changes the balanced accuracy of small networks by {points(smoothed['gain'])}. View "
-        f"harmonic is one of several images that keep the pitch: a mel spectrogram with the same window gets "
-        f"{100 * balanced[1]:.1f} %, view harmonic {100 * balanced[0]:.1f} % (difference {points(mel['gain'])}; three "
-        f"seeds, {mel['images']:,} recordings of {mel['speakers']} speakers, `scripts/studies/compare_views.py`)."
+        f"leaves the envelope, changes the balanced accuracy of small networks by {points(smoothed['gain'])}. "
+        f"{mel_sentence(views)} (`scripts/studies/compare_views.py`)"
     )
 
 

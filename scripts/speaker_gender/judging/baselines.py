@@ -126,9 +126,9 @@ def baseline_predictions(corpus: Corpus, table: pd.DataFrame, folds: list[pd.Ser
     statistics = mfcc_statistics(images)
     logistic = _scaled(LogisticRegression(class_weight="balanced"))
     found = {
-        "majority class": _by_fold(DummyClassifier(strategy="most_frequent"), statistics, table, folds),
-        "logistic regression on MFCC statistics": _by_fold(logistic, statistics, table, folds),
-        "SVM on MFCC statistics": _by_fold(
+        "majority class": predictions_by_fold(DummyClassifier(strategy="most_frequent"), statistics, table, folds),
+        "logistic regression on MFCC statistics": predictions_by_fold(logistic, statistics, table, folds),
+        "SVM on MFCC statistics": predictions_by_fold(
             _scaled(SVC(class_weight="balanced")), statistics, table, folds, most=SVM_IMAGES
         ),
         LENGTH: length_predictions(corpus, table, images, folds),
@@ -136,7 +136,7 @@ def baseline_predictions(corpus: Corpus, table: pd.DataFrame, folds: list[pd.Ser
     available = [(corpus.folder / path).exists() for path in table["path"]]
     if np.mean(available) > 0.5:
         pitch = median_pitch(corpus, table["path"])
-        found[F0] = _by_fold(_threshold(), np.log2(pitch.to_numpy())[:, np.newaxis], table, folds)
+        found[F0] = predictions_by_fold(_threshold(), np.log2(pitch.to_numpy())[:, np.newaxis], table, folds)
     return found
 
 
@@ -155,13 +155,31 @@ def length_predictions(corpus: Corpus, table: pd.DataFrame, images: np.ndarray, 
     pd.DataFrame
         See `baseline_predictions`.
     """
-    return _by_fold(_threshold(), lengths(corpus, table, images)[:, np.newaxis], table, folds)
+    return predictions_by_fold(_threshold(), lengths(corpus, table, images)[:, np.newaxis], table, folds)
 
 
-def _by_fold(
+def predictions_by_fold(
     classifier, features: np.ndarray, table: pd.DataFrame, folds: list[pd.Series], *, most: int | None = None
 ) -> pd.DataFrame:
-    """Predictions for the folds' test images; at most so many training images, drawn at random, are fitted on."""
+    """Fit a classifier on each fold's training images and predict for its test images.
+
+    Parameters
+    ----------
+    classifier : scikit-learn classifier
+    features : np.ndarray of float, shape (images, features)
+        An image with a missing one is refused, and not fitted on.
+    table : pd.DataFrame
+        Columns image, path, gender, speaker, digit.
+    folds : list of pd.Series
+        See splits.
+    most : int, optional
+        Training images, drawn at random, that are fitted on at most.
+
+    Returns
+    -------
+    pd.DataFrame
+        See `baseline_predictions`.
+    """
     female, known = (table["gender"] == "female").to_numpy(), ~np.isnan(features).any(axis=1)
     parts = []
     for number, fold in enumerate(folds, start=1):

@@ -358,11 +358,37 @@ def assessments_table(assessments: list[dict]) -> pd.DataFrame:
         parts[name] = found["all"]
         if "without_doubtful" in found:
             parts[f"{name}, without {len(found['doubtful'])} doubtful labels"] = found["without_doubtful"]
-    table = as_table({name: part["all_recordings"] for name, part in parts.items()})
+    rows = {name: part.get("all_recordings", part["recordings"]) for name, part in parts.items()}  # older ones: classified
+    table = as_table(rows)
     for gender in GENDERS:
-        of_gender = [part["all_recordings"]["of_gender"][gender] for part in parts.values()]
-        table[f"{gender} correct"] = [f"{counts['correct']:,} of {counts['images']:,}" for counts in of_gender]
+        counts = [row["of_gender"][gender] if "of_gender" in row else None for row in rows.values()]
+        table[f"{gender} correct"] = [f"{count['correct']:,} of {count['images']:,}" if count else "" for count in counts]
     return table.drop(columns=["accuracy", "F1, female"])
+
+
+def mel_sentence(compared: dict) -> str:
+    """Say whether view harmonic is better than librosa's mel bands, from what compare_views.py measured.
+
+    Parameters
+    ----------
+    compared : dict
+        Of results/<corpus>/views.json.
+
+    Returns
+    -------
+    str
+    """
+    harmonic = compared["rows"]["harmonic"]
+    mel = next(row for title, row in compared["rows"].items() if title.startswith("mel spectrogram"))
+    low, high = (100 * edge for edge in mel["gain"]["interval"])
+    verdict = "no difference was measured" if low < 0 < high else "they differ"
+    balanced = [100 * row["scores"]["balanced_accuracy"] for row in (mel, harmonic)]
+    return (
+        f"View harmonic is one of several images that keep the pitch: a mel spectrogram (librosa's bands) with the "
+        f"same window gets {balanced[0]:.1f} %, view harmonic {balanced[1]:.1f} %. Paired by speaker, {verdict}: "
+        f"{100 * mel['gain']['difference']:+.1f} percentage points ({low:+.1f} to {high:+.1f}; {compared['corpus']}, "
+        f"{mel['images']:,} recordings of {mel['speakers']} speakers, small networks, {len(compared['seeds'])} seeds)."
+    )
 
 
 def load_image_sizes(corpus: Corpus) -> pd.DataFrame:
