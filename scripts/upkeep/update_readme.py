@@ -1,16 +1,18 @@
 #!/usr/bin/env python3
-"""Write README's figures, the data card and the model card from results/, so that no number is typed twice.
+"""Write README's figures, results/README.md, the data card and the model card from results/, so that no number is
+typed twice.
 
     python scripts/upkeep/update_readme.py            write them
     python scripts/upkeep/update_readme.py --check    exit with 1 if one is stale
 
-In README.md the figures stand between marks such as <!-- results -->.
+In both pages the figures stand between marks such as <!-- results -->.
 """
 
 import argparse
 import json
 import math
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from statistics import mean, median, stdev
 
@@ -27,10 +29,39 @@ from speaker_gender.judging.comparisons import mel_sentence
 from speaker_gender.judging.map_tests import OTHER, OWN
 from upkeep.cards import data_card, model_card, names_of, share_of
 
-README = ROOT / "README.md"
+README, RESULTS_PAGE = ROOT / "README.md", ROOT / "results" / "README.md"
 STUDY = {"error_rate": 0.0107, "f1": 0.973}  # as the study reports them
 WITHOUT_VOICE = ("majority class", LENGTH)  # methods that a speaker's pitch makes no difference to
 SEEN = "speakers seen in training"  # in the titles of rows of unseen_speakers.json that are not of unseen speakers
+
+
+def numbers_table() -> str:
+    """The three numbers that the project is about: balanced error on seen speakers, on unseen ones, and with pitch."""
+    evaluation = read_json(RESULTS / "audiomnist" / "evaluation.json")
+    leak = read_json(RESULTS / "audiomnist" / "unseen_speakers.json")["rows"]["mfc"]
+    methods = read_json(RESULTS / "audiomnist_az" / "methods.json")["rows"]
+    pitch, without = methods["harmonic"]["all"], methods["mfc"]["all"]
+
+    def cells(row: dict) -> str:
+        low, high = row["intervals"]["balanced_accuracy"]
+        error = 100 * (1 - row["scores"]["balanced_accuracy"])
+        return f"**{error:.1f} %** | {100 * (1 - high):.1f} to {100 * (1 - low):.1f} %"
+
+    return "\n".join(
+        [
+            "| tested on | balanced error | 95 % interval over speakers | measured on |",
+            "|---|---|---|---|",
+            f"| speakers in the training set, the study's images | {cells(evaluation)} | AudioMNIST, "
+            f"{evaluation['images']:,} test images of {evaluation['speakers']} speakers |",
+            f"| unseen speakers, the same images | {cells(leak)} | AudioMNIST, {leak['images']:,} images of "
+            f"{leak['speakers']} speakers, five groups |",
+            f"| unseen speakers, an image that keeps the pitch | {cells(pitch)} | AudioMNIST_AZ, {pitch['images']:,} "
+            f"recordings of {pitch['speakers']} speakers, five groups; a development set, on which the study's images "
+            f"get {100 * (1 - without['scores']['balanced_accuracy']):.1f} % |",
+            "",
+            "*Balanced error*: the mean of the error rates of women's and of men's recordings. Chance is 50 %.",
+        ]
+    )
 
 
 def results_table() -> str:
@@ -53,15 +84,12 @@ def results_table() -> str:
 
     n_epochs, minutes = card["recipe"]["epochs"], card["seconds"] / 60
     height, width = card["image_size"]
-    more = "trained with the speaker and the digit as auxiliary targets, "
-    targets = more if card["recipe"].get("speaker_weight") else ""
     return "\n".join(
         [
-            f"AudioMNIST, random split (**the same {evaluation['speakers']} speakers in training and validation**), "
-            f"{card['split']['train']:,} training and {evaluation['images']:,} validation images; ResNet-34 from "
+            f"AudioMNIST, random split (**the same {evaluation['speakers']} speakers in training and test**), "
+            f"{card['split']['train']:,} training and {evaluation['images']:,} test images. ResNet-34 from "
             f"{'ImageNet weights' if card['imagenet_weights'] else 'scratch'}, {n_epochs} epochs at {height} × {width} "
-            f"pixels, {targets}seed {evaluation['seed']}, {minutes:.0f} minutes on 2 CPU cores in "
-            f"{card['precision']}:",
+            f"pixels, seed {evaluation['seed']}, {minutes:.0f} minutes on 2 busy CPU cores:",
             "",
             "| | here | 95 % interval over speakers | the study |",
             "|---|---|---|---|",
@@ -69,45 +97,77 @@ def results_table() -> str:
             row("f1", "F1, female positive", percent=False),
             row("balanced_accuracy", "balanced accuracy", percent=True),
             row("auc", "ROC AUC", percent=False),
-            *seeds_sentence(card),
+            "",
+            seeds_sentences(card),
         ]
     )
 
 
-def seeds_sentence(card: dict) -> list[str]:
-    """Mean and standard deviation over the networks of the same recipe and other seeds; empty without any."""
-    runs = _runs_like(card, RESULTS / "audiomnist" / "models")
-    if len(runs) < 2:
-        return []
-    return ["", f"Over {len(runs)} seeds (other splits, other random initialisation): {_spread(runs)}."]
+def seeds_sentences(card: dict) -> str:
+    """Mean and standard deviation over seeds, of this recipe and of that with auxiliary targets."""
+    folder = RESULTS / "audiomnist" / "models"
+    runs = _runs_like(card, folder)
+    auxiliary = read_json(folder / "mfc_auxiliary_seed42.json")
+    of_auxiliary = _runs_like(auxiliary, folder, "mfc_auxiliary_seed*.json")
+    seeds = [str(run["recipe"]["seed"]) for run in of_auxiliary]
+    return (
+        f"Over {_seeds_of(runs)}, on whose splits nothing was chosen: {_spread(runs)}. With the speaker and the digit "
+        f"as further targets, {auxiliary['recipe']['epochs']} epochs, over seeds {', '.join(seeds)}: "
+        f"{_spread(of_auxiliary)}. That recipe was chosen on these validation images, and it rewards a network that "
+        f"recognises its speakers."
+    )
+
+
+def _seeds_of(runs: list[dict]) -> str:
+    seeds = [str(run["recipe"]["seed"]) for run in runs]
+    return f"seeds {', '.join(seeds)}" if len(seeds) > 1 else f"seed {seeds[0]}"
+
+
+def seeds_table() -> str:
+    """Every network trained on AudioMNIST's random splits, a row each."""
+    folder = RESULTS / "audiomnist"
+    cards = [read_json(path) for path in sorted((folder / "models").glob("mfc_*_seed*.json"))]
+    lines = ["| targets | seed | epochs | error rate | F1, female | test images | minutes | chosen on these images |"]
+    lines.append("|---|---|---|---|---|---|---|---|")
+    for card in sorted(cards, key=lambda card: (card["recipe"]["speaker_weight"], card["recipe"]["seed"])):
+        auxiliary, last = bool(card["recipe"]["speaker_weight"]), card["history"][-1]
+        targets = "gender, speaker, digit" if auxiliary else "gender"
+        lines.append(
+            f"| {targets} | {card['recipe']['seed']} | {card['recipe']['epochs']} | {100 * last['error_rate']:.2f} % | "
+            f"{last['f1_score']:.4f} | {card['split']['valid']:,} | {card['seconds'] / 60:.0f} | "
+            f"{'yes' if auxiliary else 'no'} |"
+        )
+    return "\n".join([*lines, "", "AudioMNIST, random split, the same 60 speakers in training and test."])
 
 
 def precision_sentence() -> str:
     """How far the scores move where a machine trains in bfloat16, or where it sums in another order."""
     folder = RESULTS / "audiomnist"
-    card = read_json(folder / "models" / "mfc_random_seed42.json")
-    others = _runs_like(card, folder / "bfloat16")
+    pattern = "mfc_auxiliary_seed*.json"
+    card = read_json(folder / "models" / "mfc_auxiliary_seed42.json")
+    others = _runs_like(card, folder / "bfloat16", pattern)
     seeds = [run["recipe"]["seed"] for run in others]
-    runs = [run for run in _runs_like(card, folder / "models") if run["recipe"]["seed"] in seeds]
+    runs = [run for run in _runs_like(card, folder / "models", pattern) if run["recipe"]["seed"] in seeds]
     shipped = read_json(RESULTS / "shipped" / "gender.json")
     members = [{"history": history} for history in shipped["history"].values()]
     return (
-        f"Seeds {' and '.join(map(str, seeds))} on AudioMNIST, random split: in {card['precision']} {_spread(runs)}; "
-        f"in {others[0]['precision']} {_spread(others)}. Summation in another order gives other weights, as another "
-        f"seed does. The variance over seeds shows how much the scores change by that: the seeds of AudioMNIST above, "
-        f"and the {len(members)} networks of the shipped model, which differ in the seed alone, on "
-        f"{shipped['speakers']['valid']} held-out speakers: {_spread(members)}."
+        f"Seeds {' and '.join(map(str, seeds))} on AudioMNIST, random split, with auxiliary targets: in "
+        f"{card['precision']} {_spread(runs)}; in {others[0]['precision']} {_spread(others)}. Summation in another "
+        f"order gives other weights, as another seed does. The {len(members)} networks of the shipped model differ in "
+        f"the seed alone; on {shipped['speakers']['valid']} held-out speakers: {_spread(members)}."
     )
 
 
-def _runs_like(card: dict, folder: Path) -> list[dict]:
+def _runs_like(card: dict, folder: Path, pattern: str = "mfc_random_seed*.json") -> list[dict]:
     """The cards in the folder of networks that were trained by the same recipe as this one's, from any seed."""
-    runs = [read_json(path) for path in sorted(folder.glob("mfc_random_seed*.json"))]
+    runs = [read_json(path) for path in sorted(folder.glob(pattern))]
     return [run for run in runs if run["recipe"] | {"seed": None} == card["recipe"] | {"seed": None}]
 
 
 def _spread(runs: list[dict]) -> str:
     errors, f1 = ([run["history"][-1][score] for run in runs] for score in ("error_rate", "f1_score"))
+    if len(runs) < 2:
+        return f"error rate {100 * errors[0]:.2f} %, F1 {f1[0]:.4f}"
     return (
         f"error rate {100 * mean(errors):.2f} ± {100 * stdev(errors):.2f} %, "
         f"F1 {mean(f1):.4f} ± {stdev(f1):.4f} (mean and standard deviation)"
@@ -115,12 +175,36 @@ def _spread(runs: list[dict]) -> str:
 
 
 def grad_cam_sentences() -> str:
-    """What notebook 04 found about where networks look, and which tests their maps pass."""
+    """What notebook 04 found about where networks look, and which tests their maps pass, in full."""
     evaluation = read_json(RESULTS / "audiomnist" / "evaluation.json")
     found = evaluation.get("grad_cam")
     if found is None:
         return "Not measured since the maps are grouped by true gender: run notebook 04."
     return " ".join([_attention(found), _deletion(found), _randomisation(found), _hidden(evaluation)])
+
+
+def grad_cam_summary() -> str:
+    """The same in short: the rows on which all networks agree, and the orders of deletion that the maps beat."""
+    found = read_json(RESULTS / "audiomnist" / "evaluation.json").get("grad_cam")
+    if found is None:
+        return grad_cam_sentences()
+    n_networks = len(found["networks"])
+    rows = [row for row in found["attention"] if row["network"] == ALL_NETWORKS]
+    agreed = [
+        f"{row['coefficients']} ({100 * row['difference']:+.1f} percentage points)"
+        for row in rows
+        if row["same_direction"] == n_networks and (row["low"] > 0 or row["high"] < 0)
+    ]
+    orders = [row for row in found["deletion"] if row["network"] == ALL_NETWORKS and row["order"] != OWN]
+    beaten = [row["order"] for row in orders if row["above_own_low"] > 0]
+    others = [row["order"] for row in orders if row["above_own_low"] <= 0]
+    finds = "finds what matters better than " + ", ".join(beaten) if beaten else "beats no other order"
+    return (
+        f"The study read its maps as *female: attention slightly higher up*. In {n_networks} networks the share of "
+        f"attention differs between women's and men's images, in all of them alike and with an interval clear of zero, "
+        f"in coefficients {', '.join(agreed) or 'none'}. Deleted in its own order, an image's map {finds}"
+        f"{', but not better than ' + ', '.join(others) if others else ''}."
+    )
 
 
 def _attention(found: dict) -> str:
@@ -179,24 +263,20 @@ def _hidden(evaluation: dict) -> str:
 
 
 def unseen_table() -> str:
-    """Balanced accuracy on unseen speakers, by corpus and by model (notebook 05); refusals count as wrong."""
+    """Balanced accuracy on unseen speakers, by corpus and by method; refusals count as wrong."""
     lines = [
-        "| corpus | model | speakers | recordings | balanced accuracy | 95 % interval over speakers | ROC AUC |",
+        "| corpus | method | speakers | recordings | balanced accuracy | 95 % interval over speakers | ROC AUC |",
         "|---|---|---|---|---|---|---|",
     ]
-    for name in ("audiomnist", "audiomnist_az"):
-        found = read_json(RESULTS / name / "unseen_speakers.json")
-        unseen = {title: row for title, row in found["rows"].items() if SEEN not in title}
-        compared = _compared_methods(name)
-        for title, row in unseen.items():
-            both = compared.pop(title, {"all": row})
-            lines += _rows_both_ways(found["corpus"], title, both, name)
-    for name in ("audiomnist", "audiomnist_az", "ukrainiandigits"):
-        lines += _length_rows(name)
+    found = read_json(RESULTS / "audiomnist" / "unseen_speakers.json")
+    unseen = {title: row for title, row in found["rows"].items() if SEEN not in title}
+    lines += [f"| {found['corpus']} | {title} | {_score_cells(row)} |" for title, row in unseen.items()]
+    for name in ("audiomnist_az", "ukrainiandigits"):
+        found = read_json(RESULTS / name / "methods.json")
+        for title, both in found["rows"].items():
+            lines += _rows_both_ways(found["corpus"], title, both, found["doubtful"])
     titles = {
-        "gender_on_audiomnist_az": "**the shipped model**",
         "gender_on_audiomnist_az_at_8000_hz": "the shipped model, recordings at 8 kHz",
-        "gender_on_ukrainiandigits": "**the shipped model**",
         "gender_on_librispeech": "the shipped model; calibrated on these readers, not trained on them",
         "gender_on_common_voice": "the shipped model; calibrated on these speakers, not trained on them",
         "gender_synthetic_on_audiomnist_az": "trained on synthetic voices only",
@@ -211,34 +291,14 @@ def unseen_table() -> str:
     return "\n".join(lines)
 
 
-def _compared_methods(name: str) -> dict[str, dict]:
-    """What compare_methods.py measured on a corpus, by method; nothing where it has not been run on it."""
-    path = RESULTS / name / "methods.json"
-    return read_json(path)["rows"] if path.exists() else {}
-
-
-def _rows_both_ways(corpus: str, title: str, both: dict, name: str) -> list[str]:
+def _rows_both_ways(corpus: str, title: str, both: dict, doubtful: list[str]) -> list[str]:
     """A method's row, and a second one without the speakers of doubtful label."""
     n_refused = both["all"].get("refused", 0)
     refused = f" ({n_refused} recordings refused, counted as wrong)" if n_refused else ""
     lines = [f"| {corpus} | {title}{refused} | {_score_cells(both['all'])} |"]
     if "without_doubtful" in both and title not in WITHOUT_VOICE:
-        doubtful = names_of(read_json(RESULTS / name / "methods.json")["doubtful"])
-        lines.append(f"| | … without {doubtful} | {_score_cells(both['without_doubtful'])} |")
+        lines.append(f"| | … without {names_of(doubtful)} | {_score_cells(both['without_doubtful'])} |")
     return lines
-
-
-def _length_rows(name: str) -> list[str]:
-    """The row of the recording's length alone, which is no voice."""
-    path, compared = RESULTS / name / "duration.json", _compared_methods(name)
-    if LENGTH in compared:
-        corpus, row = read_json(RESULTS / name / "methods.json")["corpus"], compared[LENGTH]["all"]
-    elif path.exists():
-        found = read_json(path)
-        corpus, row = found["corpus"], found["rows"][LENGTH]
-    else:
-        return []
-    return [f"| {corpus} | {LENGTH} | {_score_cells(row)} |"]
 
 
 def _part(assessed: dict) -> dict:
@@ -267,12 +327,12 @@ def leak_sentence() -> str:
     low, high = cost["interval"]
     aucs = [rows[name]["scores"]["auc"] for name in (f"mfc, {SEEN}", "mfc")]
     return (
-        f"With one shorter recipe for both, the study's images of AudioMNIST get a balanced accuracy of "
-        f"{100 * cost['seen']:.1f} % on speakers in the training set and {100 * cost['unseen']:.1f} % on unseen "
-        f"speakers: {100 * cost['difference']:.1f} percentage points less (95 % interval over {cost['speakers']} "
-        f"speakers {100 * low:.1f} to {100 * high:.1f}). The ROC AUC, which depends on no threshold, falls from "
-        f"{aucs[0]:.3f} to {aucs[1]:.3f}. (The training sets differ in another way, too: where the test speakers are "
-        f"unseen, the network is trained on only three fifths of the speakers.)"
+        f"The study's split has the same speakers in training and test. With one shorter recipe for both, its images "
+        f"get a balanced accuracy of {100 * cost['seen']:.1f} % on speakers of the training set and "
+        f"{100 * cost['unseen']:.1f} % on unseen ones: {100 * cost['difference']:.1f} percentage points less (95 % "
+        f"interval over {cost['speakers']} speakers {100 * low:.1f} to {100 * high:.1f}). The ROC AUC falls from "
+        f"{aucs[0]:.3f} to {aucs[1]:.3f}. For unseen speakers, the training set also holds only three fifths of the "
+        f"speakers."
     )
 
 
@@ -295,17 +355,29 @@ def points(gain: dict) -> str:
     return f"{100 * gain['difference']:+.1f} percentage points ({100 * low:+.1f} to {100 * high:+.1f})"
 
 
-def gain_sentences() -> str:
-    """What images that keep the pitch gain on unseen speakers, and how much of it is the pitch."""
-    gains = read_json(RESULTS / "audiomnist_az" / "unseen_speakers.json")["rows"]["harmonic"]
-    views = read_json(RESULTS / "audiomnist_az" / "views.json")
-    smoothed = views["rows"]["harmonic, the harmonics smoothed away"]
+def gain_sentence() -> str:
+    """What an image that keeps the pitch gains on unseen speakers, and whether it is the pitch."""
+    methods = read_json(RESULTS / "audiomnist_az" / "methods.json")["comparisons"]
+    smoothed = read_json(RESULTS / "audiomnist_az" / "views.json")["rows"]["harmonic, the harmonics smoothed away"]
+    gain = methods["harmonic compared with mfc"]["all"]
     return (
-        f"Balanced accuracy of view harmonic on AudioMNIST_AZ, paired by speaker: {points(gains['gain'])} compared "
-        f"with view mfc. {f0_sentences()} The harmonics make the difference: smoothing them away in the image, which "
-        f"leaves the envelope, changes the balanced accuracy of small networks by {points(smoothed['gain'])}. "
-        f"{mel_sentence(views)} (`scripts/studies/compare_views.py`)"
+        f"View *harmonic* keeps it. On {gain['recordings']:,} recordings of {gain['speakers']} speakers of "
+        f"AudioMNIST_AZ its balanced accuracy differs by {points(gain)} from the study's images, and by "
+        f"{points(methods[f'harmonic compared with {F0}']['all'])} from a threshold on the median F0. With the "
+        f"harmonics smoothed away it loses {points(smoothed['gain'])}."
     )
+
+
+def owed_sentences() -> str:
+    """What images that keep the pitch gain, how much of it is the pitch, and how they compare with F0, in full."""
+    views = read_json(RESULTS / "audiomnist_az" / "views.json")
+    lines = [
+        f"| image ({views['corpus']}, small networks, {len(views['seeds'])} seeds) | speakers | recordings | balanced "
+        f"accuracy | 95 % interval over speakers | ROC AUC | compared with harmonic |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    lines += [f"| {title} | {_score_cells(row)} | {points(row['gain'])} |" for title, row in views["rows"].items()]
+    return "\n".join([*lines, "", f"{mel_sentence(views)} (`scripts/studies/compare_views.py`)", "", f0_sentences()])
 
 
 def f0_sentences() -> str:
@@ -343,15 +415,17 @@ def shipped_sentence() -> str:
     doubtful = len(pd.read_csv(RESULTS / "shipped" / "label_issues.csv"))
     on_az = assessed["all"]["all_recordings"]
     women, men = (share_of(on_az["of_gender"][gender]) for gender in GENDERS)
+    on_ukrainian = read_json(RESULTS / "shipped" / "gender_on_ukrainiandigits.json")["all"]["all_recordings"]
     return (
-        f"The shipped model has {weights_of(model) / 1e6:.2f} million weights, {model.stat().st_size / 1e6:.1f} MB, "
-        f"and was trained on {card['speakers']['train']:,} speakers of Common Voice, LibriSpeech, AudioMNIST and "
-        f"spoken digits; {doubtful} speakers whose label a cross-validation contradicts were left out. AudioMNIST_AZ "
-        f"and the Ukrainian digits are development sets of this model. With recordings in which no speech is found "
-        f"counted as wrong, its balanced accuracy on the {on_az['images']:,} recordings of AudioMNIST_AZ's "
-        f"{on_az['speakers']} speakers is {100 * on_az['scores']['balanced_accuracy']:.1f} % (recordings of men "
-        f"{men}, of women {women}). The [model card](results/shipped/model_card.md) has all figures, by gender, "
-        f"speaker, language group and age."
+        f"**The shipped model** ({weights_of(model) / 1e6:.2f} million weights, {model.stat().st_size / 1e6:.1f} MB) "
+        f"was trained on {card['speakers']['train']:,} speakers of Common Voice, LibriSpeech, AudioMNIST and spoken "
+        f"digits. "
+        f"{doubtful} speakers whose label a cross-validation contradicts were left out. On two development sets, "
+        f"refusals wrong, its balanced accuracy is {100 * on_az['scores']['balanced_accuracy']:.1f} % "
+        f"(AudioMNIST_AZ, {on_az['images']:,} recordings of {on_az['speakers']} speakers; men {men}, women {women}) "
+        f"and {100 * on_ukrainian['scores']['balanced_accuracy']:.1f} % (Ukrainian digits, {on_ukrainian['images']:,} "
+        f"recordings of {on_ukrainian['speakers']} speakers). [All results](results/README.md#unseen-speakers), with "
+        f"and without doubtful labels."
     )
 
 
@@ -405,17 +479,77 @@ def run_times() -> str:
     )
 
 
-BLOCKS = {
-    "results": results_table,
-    "leak": leak_sentence,
-    "ceiling": ceiling_sentence,
-    "gain": gain_sentences,
-    "unseen": unseen_table,
-    "grad cam": grad_cam_sentences,
-    "shipped": shipped_sentence,
-    "speed": speed_table,
-    "precision": precision_sentence,
-    "run times": run_times,
+def length_sentence() -> str:
+    """What the length of a recording predicts, and what remains where every image is cropped alike."""
+    found = read_json(RESULTS / "audiomnist" / "duration.json")
+    lines = ["| AudioMNIST, unseen speakers | speakers | recordings | balanced accuracy | 95 % interval | ROC AUC |"]
+    lines += ["|---|---|---|---|---|---|"]
+    lines += [f"| {title} | {_score_cells(row)} |" for title, row in found["rows"].items()]
+    return "\n".join([*lines, "", "`scripts/studies/duration.py`"])
+
+
+def detectors_table() -> str:
+    """Errors of detectors of speech: real words refused, and sounds without speech answered."""
+    rows = read_json(RESULTS / "speech_detectors.json")["rows"]
+    names = list(next(iter(rows.values()))["wrong"])
+    lines = [f"| sounds | recordings | {' | '.join(names)} |", "|---|---|" + "---|" * len(names)]
+    for title, row in rows.items():
+        wrong = " | ".join(f"{row['wrong'][name]:,}" if name in row["wrong"] else "" for name in names)
+        lines.append(f"| {title} | {row['recordings']:,} | {wrong} |")
+    return "\n".join([*lines, "", "Numbers of wrong answers. `scripts/studies/speech_detectors.py`"])
+
+
+def mixed_table() -> str:
+    """Errors of the rule that finds several voices in one recording."""
+    found = read_json(RESULTS / "shipped" / "mixed_recordings.json")
+    cost = str(found["switch_cost"])
+    kinds = list(next(iter(found["rows"].values()))["by_cost"][cost])
+    lines = [f"| recordings put together from | {' | '.join(found['rows'])} |", "|---|" + "---|" * len(found["rows"])]
+    for kind in kinds:
+        cells = [row["by_cost"][cost][kind] for row in found["rows"].values()]
+        counts = " | ".join(f"{cell['called_mixed']} of {cell['recordings']}" for cell in cells)
+        lines.append(f"| {kind} | {counts} |")
+    unsure = [
+        band
+        for row in found["rows"].values()
+        for name, band in row["accuracy_in_bands"].items()
+        if float(name.strip("[)").split(", ")[1]) <= found["unsure_under"]
+    ]
+    correct, recordings = (sum(band[field] for band in unsure) for field in ("correct", "recordings"))
+    return "\n".join(
+        [
+            *lines,
+            "",
+            f"Answered *mixed*, with the cost of a change of label in use ({cost}). Under a probability of "
+            f"{100 * found['unsure_under']:.0f} % the answer is *unsure*: {correct} of {recordings} such recordings "
+            f"would have been correct. Development sets, on which both were chosen "
+            f"(`scripts/studies/mixed_recordings.py`).",
+        ]
+    )
+
+
+BLOCKS: dict[Path, dict[str, Callable[[], str]]] = {
+    README: {
+        "numbers": numbers_table,
+        "results": results_table,
+        "grad cam": grad_cam_summary,
+        "leak": leak_sentence,
+        "gain": gain_sentence,
+        "shipped": shipped_sentence,
+    },
+    RESULTS_PAGE: {
+        "seeds": seeds_table,
+        "unseen": unseen_table,
+        "ceiling": ceiling_sentence,
+        "owed": owed_sentences,
+        "length": length_sentence,
+        "detectors": detectors_table,
+        "mixed": mixed_table,
+        "grad cam in full": grad_cam_sentences,
+        "speed": speed_table,
+        "run times": run_times,
+        "precision": precision_sentence,
+    },
 }
 
 
@@ -444,13 +578,15 @@ def read_json(path: Path) -> dict:
     return json.loads(path.read_text(encoding="utf-8"))
 
 
-def updated(readme: str) -> str:
-    """Put fresh results between the marks of each block of the README.
+def updated(page: str, blocks: dict[str, Callable[[], str]]) -> str:
+    """Put fresh results between the marks of each block of a page.
 
     Parameters
     ----------
-    readme : str
+    page : str
         Its text.
+    blocks : dict of str to callable
+        Name of the marks → what makes the text between them.
 
     Returns
     -------
@@ -461,14 +597,19 @@ def updated(readme: str) -> str:
     ValueError
         Where a mark is missing.
     """
-    for name, fresh in BLOCKS.items():
+    for name, fresh in blocks.items():
         begin, end = f"<!-- {name} -->", f"<!-- end of {name} -->"
-        if not 0 <= readme.find(begin) < readme.find(end):
-            raise ValueError(f"README.md: {begin} … {end} is missing")
-        before, _, rest = readme.partition(begin)
+        if not 0 <= page.find(begin) < page.find(end):
+            raise ValueError(f"{begin} … {end} is missing in the page")
+        before, _, rest = page.partition(begin)
         _, _, after = rest.partition(end)
-        readme = f"{before}{begin}\n{fresh()}\n{end}{after}"
-    return readme
+        page = f"{before}{begin}\n{fresh()}\n{end}{after}"
+    return page
+
+
+def pages() -> dict[Path, str]:
+    """The text of README.md and of results/README.md, by the file, with fresh results."""
+    return {path: updated(path.read_text(encoding="utf-8"), blocks) for path, blocks in BLOCKS.items()}
 
 
 def main() -> int:
@@ -476,8 +617,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--check", action="store_true", help="write nothing")
     options = parser.parse_args()
-    readme = README.read_text(encoding="utf-8")
-    fresh = {README: updated(readme)} | cards()
+    fresh = pages() | cards()
     stale = [path for path, text in fresh.items() if not path.exists() or path.read_text(encoding="utf-8") != text]
     if options.check:
         for path in stale:

@@ -16,7 +16,8 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 def test_the_figures_are_those_of_the_results():
-    assert update_readme.updated(README) == README, "run python scripts/upkeep/update_readme.py"
+    for path, text in update_readme.pages().items():
+        assert path.read_text(encoding="utf-8") == text, f"{path.name}: run python scripts/upkeep/update_readme.py"
 
 
 def test_the_cards_are_those_of_the_results():
@@ -32,7 +33,9 @@ def test_the_cards_are_those_of_the_results():
         ("audiomnist/evaluation.json", ("scores", "error_rate")),
         ("audiomnist/unseen_speakers.json", ("rows", "mfc", "cost_of_leakage", "unseen")),
         ("audiomnist/unseen_speakers.json", ("variants", "all of these together", "scores", "balanced_accuracy")),
-        ("audiomnist_az/unseen_speakers.json", ("rows", "harmonic", "scores", "auc")),
+        ("audiomnist_az/methods.json", ("rows", "harmonic", "all", "scores", "balanced_accuracy")),
+        ("audiomnist/duration.json", ("rows", LENGTH, "scores", "auc")),
+        ("speech_detectors.json", ("rows", "AudioMNIST, as they are", "recordings")),
         ("audiomnist_az/methods.json", ("rows", F0, "all", "scores", "auc")),
         ("audiomnist_az/methods.json", ("rows", F0, "without_doubtful", "images")),
         ("audiomnist_az/methods.json", ("rows", LENGTH, "all", "scores", "auc")),
@@ -64,15 +67,15 @@ def test_other_results_would_make_it_stale(tmp_path, monkeypatch, name, path):
         place = place[key]
     place[last] += 1
     (tmp_path / name).write_text(json.dumps(found))
-    told = [update_readme.updated(README), *update_readme.cards().values()]
+    told = [*update_readme.pages().values(), *update_readme.cards().values()]
     monkeypatch.setattr(update_readme, "RESULTS", tmp_path)
-    assert [update_readme.updated(README), *update_readme.cards().values()] != told
+    assert [*update_readme.pages().values(), *update_readme.cards().values()] != told
 
 
 @pytest.mark.parametrize("mark", ["<!-- results -->", "<!-- end of results -->"])
 def test_a_missing_mark_is_said_and_nothing_is_lost(mark):
     with pytest.raises(ValueError, match="end of results"):
-        update_readme.updated(README.replace(mark, ""))
+        update_readme.updated(README.replace(mark, ""), update_readme.BLOCKS[update_readme.README])
 
 
 def test_figures_of_another_network_are_refused(monkeypatch):
@@ -86,24 +89,46 @@ def test_figures_of_another_network_are_refused(monkeypatch):
         update_readme.results_table()
 
 
-def test_every_file_and_section_it_links_to_exists():
-    for target in re.findall(r"\]\(([^)]+)\)", README):
+def anchor(heading):
+    """The anchor that GitHub gives a heading."""
+    return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
+
+
+def anchors_of(path):
+    text = path.read_text(encoding="utf-8")
+    if path.suffix == ".ipynb":  # Jupyter's own
+        cells = json.loads(text)["cells"]
+        lines = [
+            line for cell in cells if cell["cell_type"] == "markdown" for line in "".join(cell["source"]).splitlines()
+        ]
+        return [re.sub(r"^#+ ", "", line.strip()).replace(" ", "-") for line in lines if line.startswith("#")]
+    return [anchor(re.sub(r"^#+ ", "", line)) for line in text.splitlines() if line.startswith("#")]
+
+
+@pytest.mark.parametrize("page", ["README.md", "results/README.md"])
+def test_every_file_and_section_it_links_to_exists(page):
+    page = ROOT / page
+    text = page.read_text(encoding="utf-8")
+    targets = re.findall(r"\]\(([^)]+)\)", text) + re.findall(r'src="([^"]+)"', text)
+    assert len(targets) > 10
+    for target in targets:
         if not target.startswith("http"):
             path, _, heading = target.partition("#")
-            assert (ROOT / path).exists() if path else True, target
-            if path.endswith(".ipynb") and heading:
-                notebook = json.loads((ROOT / path).read_text(encoding="utf-8"))
-                headings = [
-                    re.sub(r"^#+ ", "", line.strip()).replace(" ", "-")
-                    for cell in notebook["cells"]
-                    if cell["cell_type"] == "markdown"
-                    for line in cell["source"]
-                    if line.startswith("#")
-                ]
-                assert heading in headings, target
+            linked = page.parent / path if path else page
+            assert linked.exists(), target
+            assert not heading or heading in anchors_of(linked), target
 
 
-def test_the_two_commands_stand_at_the_top():
+def test_readme_is_short_and_its_pictures_have_a_text():
+    prose = re.sub(r"```.*?```", "", README, flags=re.DOTALL)
+    prose = "\n".join(line for line in prose.splitlines() if not line.startswith("|"))
+    prose = re.sub(r"<!--.*?-->|\]\([^)]*\)", "", prose)
+    assert len(prose.split()) <= 1_100
+    pictures = re.findall(r"!\[([^]]*)\]|<img [^>]*alt=\"([^\"]*)\"", README)
+    assert len(pictures) >= 4 and all(len(one or other) > 20 for one, other in pictures)
+
+
+def test_the_commands_stand_at_the_top():
     top = README[: README.index("## ")]
     assert "bash scripts/run.sh" in top and "bash scripts/test.sh" in top
 

@@ -358,11 +358,15 @@ def assessments_table(assessments: list[dict]) -> pd.DataFrame:
         parts[name] = found["all"]
         if "without_doubtful" in found:
             parts[f"{name}, without {len(found['doubtful'])} doubtful labels"] = found["without_doubtful"]
-    rows = {name: part.get("all_recordings", part["recordings"]) for name, part in parts.items()}  # older ones: classified
+    rows = {
+        name: part.get("all_recordings", part["recordings"]) for name, part in parts.items()
+    }  # older ones: classified
     table = as_table(rows)
     for gender in GENDERS:
         counts = [row["of_gender"][gender] if "of_gender" in row else None for row in rows.values()]
-        table[f"{gender} correct"] = [f"{count['correct']:,} of {count['images']:,}" if count else "" for count in counts]
+        table[f"{gender} correct"] = [
+            f"{count['correct']:,} of {count['images']:,}" if count else "" for count in counts
+        ]
     return table.drop(columns=["accuracy", "F1, female"])
 
 
