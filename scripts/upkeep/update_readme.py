@@ -1,6 +1,5 @@
 #!/usr/bin/env python3
-"""Write README's figures, results/README.md, the data card and the model card from results/, so that no number is
-typed twice.
+"""Write the figures of README and results/README.md, and the cards, from results/: no number is typed twice.
 
     python scripts/upkeep/update_readme.py            write them
     python scripts/upkeep/update_readme.py --check    exit with 1 if one is stale

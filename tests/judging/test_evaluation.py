@@ -108,14 +108,6 @@ def test_errors_are_counted_by_group_and_the_surest_mistakes_come_first():
     assert worst["confidence"].is_monotonic_decreasing and wrong[worst.index].all()
 
 
-def test_the_interval_of_a_mean_shrinks_with_the_number_of_speakers():
-    generator = np.random.default_rng(0)
-    few, many = generator.normal(5, 1, (20, 3)), generator.normal(5, 1, (2_000, 3))
-    (low, high), (lower, higher) = evaluation.interval_of_mean(few), evaluation.interval_of_mean(many)
-    assert low.shape == (3,) and (low < few.mean(axis=0)).all() and (few.mean(axis=0) < high).all()
-    assert ((higher - lower) < (high - low) / 5).all()
-
-
 def of_speakers(**values):
     """Values of the speakers of each gender, as a table of one column."""
     keys = [(gender, f"{index:02}") for gender, group in values.items() for index in range(len(group))]

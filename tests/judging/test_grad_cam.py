@@ -96,15 +96,6 @@ def test_hooks_are_gone_afterwards_even_after_an_error(images):
     assert not model.body[5]._forward_hooks
 
 
-def test_attention_is_a_share_that_goes_where_the_map_is():
-    maps = np.zeros((2, 4, 7), np.float32)
-    maps[0, 0] = 1
-    maps[1] = 1
-    attention = grad_cam.attention_per_coefficient(maps)
-    assert attention.shape == (2, N_MFCC) and np.allclose(attention.sum(axis=1), 1)
-    assert np.allclose(attention[0, :3], 1 / 3) and np.allclose(attention[1], 1 / 12)
-
-
 def test_rows_that_straddle_coefficients_are_divided_by_overlap():
     overlap = grad_cam._row_overlap(32)
     assert overlap.shape == (32, 12) and np.allclose(overlap.sum(axis=1), 1)
@@ -120,26 +111,6 @@ def test_hiding_a_coefficient_changes_the_answer_only_if_it_is_used(images):
     hidden = grad_cam.occlude_coefficients(told, images)
     changed = np.abs(hidden - told(images)).max(axis=1) > 1e-3
     assert changed.tolist() == [coefficient == 2 for coefficient in range(N_MFCC)]
-
-
-def test_a_right_map_beats_random_order_and_a_wrong_one_does_not(images):
-    model = Brightness()
-    maps = grad_cam.grad_cam(model, images, NORMALISATION, CLASSES, stage="layer2")
-    right = grad_cam.deletion_and_insertion(predict(model), images, maps, CLASSES)
-    areas = {name: grad_cam.area_under(curve) for name, curve in right.items()}
-    assert areas["deletion"] < areas["random_deletion"] and areas["insertion"] > areas["random_insertion"]
-    wrong = grad_cam.deletion_and_insertion(predict(model), images, 1 - maps, CLASSES)
-    assert grad_cam.area_under(wrong["deletion"]) > areas["random_deletion"]
-
-
-def test_deletion_starts_from_the_whole_image_and_ends_with_none_of_it(images):
-    model = Brightness()
-    maps = grad_cam.grad_cam(model, images, NORMALISATION, CLASSES, stage="layer2")
-    curves = grad_cam.deletion_and_insertion(predict(model), images, maps, CLASSES)
-    p_female = predict(model)(images)
-    assert curves["deletion"][0] == pytest.approx(np.where(CLASSES == 0, p_female, 1 - p_female).mean())
-    assert curves["deletion"][-1] == pytest.approx(curves["insertion"][0])
-    assert curves["insertion"][-1] == pytest.approx(curves["deletion"][0])
 
 
 def test_a_cell_is_said_in_coefficients_and_milliseconds():

@@ -14,7 +14,6 @@ from speaker_gender.config import GENDERS
 from speaker_gender.images.mfc import N_MFCC
 from speaker_gender.judging.evaluation import (
     female_minus_male,
-    interval_of_mean,
     interval_over_speakers,
     mean_by_speaker,
     predicted_gender,
@@ -105,27 +104,6 @@ def shares_by_speaker(maps: np.ndarray, images: pd.DataFrame) -> pd.DataFrame:
     whole = per_row.sum(axis=1, keepdims=True)
     shares = np.divide(per_row, whole, out=np.full(per_row.shape, np.nan), where=whole > 0)
     return mean_by_speaker(pd.DataFrame(shares, columns=row_names(maps.shape[1])), images).dropna()
-
-
-def share_table(shares: pd.DataFrame) -> pd.DataFrame:
-    """Average shares over the speakers of each gender, with 95 % intervals over speakers.
-
-    Parameters
-    ----------
-    shares : pd.DataFrame
-        See `shares_by_speaker`.
-
-    Returns
-    -------
-    pd.DataFrame
-        Index (gender, coefficients); columns share, low, high, speakers. No interval (nan) for a single speaker.
-    """
-    tables = {}
-    for gender, group in shares.groupby(level="gender"):
-        low, high = interval_of_mean(group.to_numpy()) if len(group) > 1 else (np.nan, np.nan)
-        columns = {"share": group.mean(), "low": low, "high": high, "speakers": len(group)}
-        tables[gender] = pd.DataFrame(columns, index=shares.columns)
-    return pd.concat(tables, names=["gender", "coefficients"])
 
 
 def compare_genders(shares_of_networks: dict[str, pd.DataFrame]) -> pd.DataFrame:

@@ -145,25 +145,6 @@ def bootstrap_over_speakers(
     return {str(name): (float(low), float(high)) for name, (low, high) in quantiles.items()}
 
 
-def interval_of_mean(
-    values: np.ndarray, *, n_resamples: int = N_BOOTSTRAP, seed: int = SEED
-) -> tuple[np.ndarray, np.ndarray]:
-    """Compute the 95 % bootstrap interval of a mean over speakers.
-
-    Parameters
-    ----------
-    values : np.ndarray, shape (speakers, …)
-    n_resamples, seed : int
-
-    Returns
-    -------
-    low, high : np.ndarray, shape (…)
-    """
-    drawn = np.random.default_rng(seed).integers(0, len(values), (n_resamples, len(values)))
-    low, high = np.quantile(np.asarray(values)[drawn].mean(axis=1), [0.025, 0.975], axis=0)
-    return low, high
-
-
 def interval_over_speakers(
     values: pd.DataFrame | pd.Series, statistic: Callable[..., np.ndarray]
 ) -> tuple[np.ndarray, np.ndarray]:

@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from tqdm.auto import tqdm
 
-from speaker_gender.config import SAMPLE_RATE, SEED
+from speaker_gender.config import SAMPLE_RATE
 from speaker_gender.images.mfc import HOP_LENGTH, N_FRAMES, N_MFCC
 from speaker_gender.learning.batches import to_batch
 from speaker_gender.learning.networks import Ensemble
@@ -22,7 +22,7 @@ from speaker_gender.learning.networks import Ensemble
 VERSION = 2  # part of every cache's key: raise it when a change here changes a map or a curve
 
 BATCH = 256
-FRACTIONS = np.linspace(0, 1, 11)  # of the image that is deleted or inserted
+FRACTIONS = np.linspace(0, 1, 11)  # of the image that is deleted
 # Stages and their places in the body of a network (networks.make_network): ResNet's, and one of the small network.
 STAGES = {"layer1": 4, "layer2": 5, "layer3": 6, "layer4": 7}
 SMALL_STAGES = {"third convolution": 10}
@@ -229,25 +229,6 @@ def enlarge(maps: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     return F.interpolate(tensor, size=size, mode="bilinear", align_corners=False)[:, 0].numpy()
 
 
-def attention_per_coefficient(maps: np.ndarray) -> np.ndarray:
-    """Compute the share of each map that lies on each of the 12 coefficients of an MFC image.
-
-    A row of cells covers several coefficients, or part of one. It is divided among them by overlap.
-
-    Parameters
-    ----------
-    maps : np.ndarray, shape (images, rows, columns)
-
-    Returns
-    -------
-    np.ndarray, shape (images, 12)
-        Rows sum to 1.
-    """
-    per_row = maps.mean(axis=2)
-    shares = per_row @ _row_overlap(maps.shape[1])
-    return shares / np.clip(shares.sum(axis=1, keepdims=True), 1e-12, None)
-
-
 def _row_overlap(rows: int) -> np.ndarray:
     """Shape (rows, 12): how much of each row of an image of that height lies on each coefficient, in rows."""
     row_edges, coefficient_edges = np.linspace(0, 1, rows + 1), np.linspace(0, 1, N_MFCC + 1)
@@ -279,59 +260,6 @@ def occlude_coefficients(predict, images: np.ndarray) -> np.ndarray:
         covered = overlap[:, coefficient][:, None]
         hidden.append(predict(_to_uint8(images * (1 - covered) + background * covered)))
     return np.stack(hidden)
-
-
-def deletion_and_insertion(predict, images: np.ndarray, maps: np.ndarray, classes: np.ndarray, *, seed: int = SEED):
-    """Measure how the class's probability changes as the image is deleted, or inserted, in the order of the map.
-
-    What is absent is replaced by the row's mean over all images.
-
-    Parameters
-    ----------
-    predict : callable
-        images → p_female, shape (images,).
-    images : np.ndarray of uint8, shape (images, height, width)
-    maps : np.ndarray, shape (images, rows, columns)
-        See `grad_cam`.
-    classes : np.ndarray of int, shape (images,)
-        0 female, 1 male.
-    seed : int
-        Of the random order.
-
-    Returns
-    -------
-    dict of str to list of float
-        Mean probability at each of FRACTIONS: deletion, insertion, and the same with the map's cells in random order
-        (random_deletion, random_insertion).
-
-    References
-    ----------
-    Petsiuk et al., RISE, arXiv:1806.07421.
-    """
-    size = images.shape[1:]
-    generator = np.random.default_rng(seed)
-    shuffled = generator.permuted(maps.reshape(len(maps), -1), axis=1).reshape(maps.shape)
-    background = np.broadcast_to(images.mean(axis=(0, 2))[:, None], size)
-    curves = {}
-    for name, order in (("", maps), ("random_", shuffled)):
-        # Cells of equal value are separated at random, not from top to bottom.
-        noise = generator.uniform(0, 1e-6, order.shape).astype(order.dtype)
-        ranks = np.argsort(np.argsort(-enlarge(order + noise, size).reshape(len(maps), -1), axis=1), axis=1)
-        ranks = ranks.reshape(images.shape) / ranks.shape[1]
-        for kind in ("deletion", "insertion"):
-            probabilities = []
-            for fraction in tqdm(FRACTIONS, desc=f"{name}{kind}", unit="step", leave=False):
-                touched = ranks < fraction
-                shown = ~touched if kind == "deletion" else touched
-                p_female = predict(_to_uint8(np.where(shown, images, background)))
-                probabilities.append(float(np.where(classes == 0, p_female, 1 - p_female).mean()))
-            curves[name + kind] = probabilities
-    return curves
-
-
-def area_under(curve: list[float]) -> float:
-    """Compute the mean height of a curve over FRACTIONS (trapezoidal rule)."""
-    return float(np.trapezoid(curve, FRACTIONS))
 
 
 def _to_uint8(images: np.ndarray) -> np.ndarray:
