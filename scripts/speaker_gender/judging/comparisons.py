@@ -359,7 +359,7 @@ def assessments_table(assessments: list[dict]) -> pd.DataFrame:
         if "without_doubtful" in found:
             parts[f"{name}, without {len(found['doubtful'])} doubtful labels"] = found["without_doubtful"]
     rows = {
-        name: part.get("all_recordings", part["recordings"]) for name, part in parts.items()
+        name: part.get("all_recordings") or part["recordings"] for name, part in parts.items()
     }  # older ones: classified
     table = as_table(rows)
     for gender in GENDERS:
