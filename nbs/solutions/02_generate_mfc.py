@@ -16,8 +16,8 @@ from speaker_gender.sound.reading import read_signal
 
 corpus = resolve_corpus()
 recordings = load_recordings(corpus)
-example = one_of_each_gender(recordings[recordings["samples"].notna()], digit=7)["female"]
-padded = mfc.pad(read_signal(corpus.folder / example["path"]), front=0)
+examples = one_of_each_gender(recordings[recordings["samples"].notna()], digit=7)
+padded = mfc.pad(read_signal(corpus.folder / examples["female"]["path"]), front=0)
 
 
 def coefficients(signal, n_mfcc=12):
@@ -36,10 +36,11 @@ print("Mean change of each coefficient:", difference.mean(axis=1).round(1))
 many = coefficients(padded, n_mfcc=40)
 print("Variance over time of coefficients 0 to 39:", many.var(axis=1).round(0))
 
-# 3. Narrow bands alone do not show harmonics: a window of 25 ms blurs what lies closer than about 80 Hz. With 64 ms the
-# levels of neighbouring bands differ much more, because some lie on a harmonic and some between two.
+# 3. Narrow bands alone do not show the harmonics of a low voice: a window of 25 ms blurs what lies closer than about
+# 160 Hz. With 64 ms the levels of neighbouring bands differ more: some lie on a harmonic, some between two.
+low = read_signal(corpus.folder / examples["male"]["path"])
 for win_length in (1_200, 3_072):
     options = {"n_fft": 8_192, "win_length": win_length, "hop_length": 480, "n_mels": 64, "fmin": 100, "fmax": 1_500}
-    mel = librosa.feature.melspectrogram(y=padded, sr=48_000, **options)
+    mel = librosa.feature.melspectrogram(y=low, sr=48_000, **options)
     levels = librosa.power_to_db(mel)[:, mel.sum(axis=0).argmax()]
     print(f"win_length={win_length}: neighbouring bands differ by {np.abs(np.diff(levels)).mean():.1f} dB on average")
