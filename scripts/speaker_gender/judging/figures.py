@@ -200,6 +200,38 @@ def answer_figure(images: np.ndarray, maps: np.ndarray | None, *, view: str) -> 
     return figure
 
 
+def voice_to_answer(signal: np.ndarray, image: np.ndarray, cam: np.ndarray, p_female: float) -> Figure:
+    """Draw one recording's way: its waveform, its image in view `harmonic`, where the model looked, what it predicts.
+
+    Parameters
+    ----------
+    signal : np.ndarray, shape (samples,)
+        At 48 kHz, any scale.
+    image : np.ndarray of uint8, shape (112, 30)
+    cam : np.ndarray, shape (rows, columns)
+        Values 0…1.
+    p_female : float
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        Not known to pyplot.
+    """
+    figure = Figure(figsize=(11, 2.6), layout="constrained", dpi=130)
+    wave, grey, looked, answer = figure.subplots(1, 4, width_ratios=(1.2, 1, 1, 0.8))
+    wave.plot(np.arange(len(signal)) / SAMPLE_RATE * 1_000, signal, color=NEUTRAL, linewidth=0.5)
+    wave.set(title="1 · a voice", xlabel="ms", yticks=[])
+    draw_image(grey, image, view="harmonic")
+    grey.set_title("2 · its image")
+    draw_grad_cam(looked, image, cam, view="harmonic")
+    looked.set_title("3 · where the model looked")
+    for place, (gender, p) in enumerate(zip(GENDERS, (p_female, 1 - p_female))):
+        answer.barh(place, p, height=0.35, color=COLOURS[gender])
+        answer.text(0.02, place - 0.22, f"{gender} {p:.1%}", va="bottom")
+    answer.set(title="4 · its answer", xlim=(0, 1), ylim=(1.5, -0.7), yticks=[], xlabel="probability")
+    return figure
+
+
 def draw_mean_maps(figure: Figure, maps: dict[str, np.ndarray]) -> None:
     """Draw the mean Grad-CAM of each gender side by side on one colour scale, so that they can be compared.
 
