@@ -24,14 +24,14 @@ SMALL = ["--architecture", "small", "--batch-size", "16"]
 def start(folder, *arguments: str, processes: int) -> subprocess.Popen:
     launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(processes)]
     own = {
+        "OMP_NUM_THREADS": "1",
         "CORPUS": str(folder / "Voices"),
         "WORKSPACE": str(folder),
-        "OMP_NUM_THREADS": "1",
         "RESNET34_WEIGHTS": "none",
     }
     return subprocess.Popen(
         [sys.executable, *(launcher if processes > 1 else []), PROGRAM, *SMALL, *arguments],
-        env=os.environ | own | {"OMP_NUM_THREADS": "1"},
+        env=os.environ | own,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

@@ -66,16 +66,15 @@ def plan_images(maps: dict[str, dict[str, str]], recordings: pd.DataFrame, view:
         Columns: image, path, front (zeros before the recording, in samples at 48 kHz), key (digest of all that
         determines the image).
     """
-    by_path = recordings.set_index("path")
-    n_samples, rates, stamps = (by_path[column].to_dict() for column in ("samples", "sample_rate", "stamp"))
+    by_path = recordings.set_index("path")[["samples", "sample_rate", "stamp"]]
     made_by = [VIEWS[view].parameters, VIEWS[view].jpeg_quality, VERSION, *map(importlib.metadata.version, PACKAGES)]
     rows = []
     for gender, images in maps.items():
-        usable = {image: path for image, path in images.items() if pd.notna(n_samples[path])}
-        lengths = [round(n_samples[path] * SAMPLE_RATE / rates[path]) for path in usable.values()]
-        fronts = mfc.draw_front_padding(lengths, seed=PADDING_SEEDS[gender])
-        for (image, path), front in zip(usable.items(), fronts):
-            rows.append((image, path, front, digest(path, stamps[path], front, made_by)))
+        usable = by_path.loc[list(images.values())].assign(image=list(images)).dropna(subset="samples")
+        lengths = usable["samples"].astype(float) * SAMPLE_RATE / usable["sample_rate"].astype(float)
+        fronts = mfc.draw_front_padding(lengths.round().astype(int).tolist(), seed=PADDING_SEEDS[gender])
+        for image, path, stamp, front in zip(usable["image"], usable.index, usable["stamp"], fronts):
+            rows.append((image, path, front, digest(path, stamp, front, made_by)))
     return pd.DataFrame(rows, columns=["image", "path", "front", "key"])
 
 
@@ -110,10 +109,14 @@ def generate_images(corpus: Corpus, recordings: pd.DataFrame, *, n_jobs: int | N
     plan = plan_images(maps, with_stamps(corpus, recordings), corpus.view)
     corpus.images.mkdir(parents=True, exist_ok=True)
     remove_abandoned(corpus.images)
-    journal = _read_journal(corpus)
+    journal, there = _read_journal(corpus), set(os.listdir(corpus.images))
     states = pd.Series(
-        [_state_of(corpus.images / image, key, journal.get(image)) for image, key in zip(plan["image"], plan["key"])],
+        [
+            _state_of(corpus.images / image, key, journal.get(image)) if image in there else "to be made"
+            for image, key in zip(plan["image"], plan["key"])
+        ],
         index=plan.index,
+        dtype=object,
     )
     changed = plan.loc[states == "changed", "image"].tolist()
     if changed:
@@ -124,14 +127,15 @@ def generate_images(corpus: Corpus, recordings: pd.DataFrame, *, n_jobs: int | N
     skipped = dict(zip(unreadable["path"], unreadable["problem"]))
     skipped |= _make_images(corpus, todo, n_jobs)
     image_of = {path: image for images in maps.values() for image, path in images.items()}
-    by_others = {image for image in os.listdir(corpus.images) if image not in journal}
+    there = set(os.listdir(corpus.images))
+    by_others = there - journal.keys()
     lost = {path: reason for path, reason in skipped.items() if image_of[path] not in by_others}
     if lost:
         write_json(corpus.skipped, lost)
     else:
         corpus.skipped.unlink(missing_ok=True)
     made = int((~todo["path"].isin(skipped)).sum())
-    n_present = sum((corpus.images / image).exists() for images in maps.values() for image in images)
+    n_present = sum(image in there for images in maps.values() for image in images)
     return {
         "made": made,
         "kept": n_present - made,
