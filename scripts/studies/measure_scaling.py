@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Measure what grows with a corpus, for scaling.py: each step writes its figures to results/scaling.json.
 
-    python scripts/studies/measure_scaling.py table       1,000,000 header-only recordings: seconds and memory
+    python scripts/studies/measure_scaling.py table       tables of up to 1,000,000 rows: seconds and memory
+    python scripts/studies/measure_scaling.py files       as many header-only WAVs: listing and digests
     python scripts/studies/measure_scaling.py clips       a core's rate on WAVs of a second and on Common Voice's MP3s
     python scripts/studies/measure_scaling.py scheduler   batches a second that a Dask scheduler hands out
     python scripts/studies/measure_scaling.py reading     images a second from a cold cache: JPEGs and shards
@@ -26,6 +27,7 @@ from datetime import date
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import soundfile
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -39,18 +41,19 @@ from speaker_gender.corpora.corpus import Corpus, CorpusError, with_stamps
 from speaker_gender.corpora.resolving import resolve_corpus
 from speaker_gender.images.generation import open_jpeg, plan_images
 from speaker_gender.images.maps import load_maps, map_images, write_maps
-from speaker_gender.images.shards import IMAGES_A_SHARD, write_shard
+from speaker_gender.images.shards import write_shard
 from speaker_gender.images.views import VIEWS, encode_jpeg, shrink
 from speaker_gender.learning.shards import ShardImages
 from speaker_gender.learning.splits import grouped_folds, random_split
 from speaker_gender.learning.training import fingerprint
 from speaker_gender.parallel import parallel
-from speaker_gender.sound.reading import read_signal
+from speaker_gender.sound.reading import read_header, read_signal
 
 PATH = RESULTS / "scaling.json"
-SIZES = (62_500, 125_000, 250_000, 500_000, 1_000_000)  # recordings
+SIZES = (125_000, 250_000, 500_000, 1_000_000)  # recordings
 A_SPEAKER = 1_000  # recordings, so that a header-only WAV has few enough names
 CLIPS = 200  # of each kind that are made into images
+READ = 5_000  # images that are read and decoded
 BATCHES = 2_000  # that a scheduler hands out
 SIZE = (32, 112)  # pixels that images are decoded to
 ROUNDS = 3
@@ -66,34 +69,49 @@ def timed(seconds: dict[str, float], name: str):
 
 
 def table() -> dict:
-    """Processor seconds of each step and peak memory, by number of recordings; each size in a process of its own."""
-    return {str(size): _measured_alone(size) for size in SIZES}
+    """Processor seconds of each step and peak memory, by number of rows; each size in a process of its own."""
+    return {str(size): _measured_alone("rows", size) for size in SIZES}
 
 
-def _measured_alone(size: int) -> dict:
+def files() -> dict:
+    """The same of listing header-only WAVs in AudioMNIST's layout and digesting their contents."""
+    return {str(size): _measured_alone("wavs", size) for size in SIZES}
+
+
+def _measured_alone(what: str, size: int) -> dict:
     with tempfile.TemporaryDirectory() as folder:
-        command = [sys.executable, __file__, "recordings", str(size), folder]
+        command = [sys.executable, __file__, what, str(size), folder]
         ended = subprocess.run(command, capture_output=True, text=True, env=os.environ | {"WORKSPACE": folder})
         if ended.returncode:
-            raise OSError(f"{size:,} recordings: {ended.stderr.strip().splitlines()[-1]}")
+            raise OSError(f"{size:,} {what}: {ended.stderr.strip().splitlines()[-1]}")
     found = json.loads(ended.stdout.splitlines()[-1])
-    print(f"{size:,} recordings: {found}", flush=True)
+    print(f"{size:,} {what}: {found}", flush=True)
     return found
 
 
-def recordings(n_recordings: int, folder: Path) -> dict:
-    """List header-only recordings, map, plan and divide them, and load them again from a table."""
+def rows(n_recordings: int, folder: Path) -> dict:
+    """List, map, plan and divide the recordings of a table that gives what headers and contents would."""
     seconds: dict[str, float] = {}
-    corpus = _header_only(folder / "Simulated" / "data", n_recordings)
-    with timed(seconds, "listing and headers"):
+    corpus = Corpus("simulated", folder, table=folder / "table.csv")
+    generator = np.random.default_rng(config.SEED)
+    speakers = generator.integers(0, n_recordings // 20, n_recordings)
+    pd.DataFrame(
+        {
+            "path": [f"clips/{speaker:07}/{index:09}.mp3" for index, speaker in enumerate(speakers)],
+            "speaker": [f"{speaker:016x}" for speaker in speakers],
+            "gender": np.where(speakers % 4 == 0, "female", "male"),
+            "samples": generator.integers(14_000, 48_000, n_recordings),
+            "sample_rate": 48_000,
+            "stamp": [f"{index:016x}" for index in range(n_recordings)],
+        }
+    ).to_csv(corpus.table, index=False)
+    with timed(seconds, "listing"):
         listed = load_recordings(corpus)
-    with timed(seconds, "digests of contents"):
-        listed = with_stamps(corpus, listed)
     with timed(seconds, "maps"):
         maps = map_images(listed)
         write_maps(corpus, maps)
     with timed(seconds, "paddings and keys"):
-        plan = plan_images(maps, listed)
+        plan = plan_images(maps, with_stamps(corpus, listed))
     with timed(seconds, "reading the maps"):
         images = load_maps(corpus)
     with timed(seconds, "splits"):
@@ -101,14 +119,26 @@ def recordings(n_recordings: int, folder: Path) -> dict:
         grouped_folds(images["speaker"], images["gender"])
     with timed(seconds, "key of a training"):
         fingerprint(images.assign(stamp="0123456789abcdef"), split)
-    file = corpus.folder / "table.csv"
-    listed[["path", "speaker", "gender", "digit", "samples", "sample_rate", "stamp"]].to_csv(file, index=False)
-    with timed(seconds, "the same from a table"):
-        from_table = load_recordings(Corpus("table", corpus.folder, table=file))
-    if not len(from_table) == len(plan) == n_recordings:
+    if not len(images) == len(plan) == n_recordings:
+        raise CorpusError(f"{corpus.table}: recordings were lost")
+    return {"seconds": seconds, "peak_bytes": _peak()}
+
+
+def wavs(n_recordings: int, folder: Path) -> dict:
+    """List header-only WAVs and digest their contents."""
+    seconds: dict[str, float] = {}
+    corpus = _header_only(folder / "Simulated" / "data", n_recordings)
+    with timed(seconds, "listing and headers"):
+        listed = load_recordings(corpus)
+    with timed(seconds, "digests of contents"):
+        listed = with_stamps(corpus, listed)
+    if listed["stamp"].isna().any() or len(listed) != n_recordings:
         raise CorpusError(f"{corpus.folder}: recordings were lost")
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1_024)
-    return {"seconds": seconds, "peak_bytes": peak}
+    return {"seconds": seconds, "peak_bytes": _peak()}
+
+
+def _peak() -> int:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1_024)
 
 
 def _header_only(folder: Path, n_recordings: int) -> Corpus:
@@ -127,7 +157,7 @@ def _header_only(folder: Path, n_recordings: int) -> Corpus:
 
 
 def clips() -> dict:
-    """Recordings a second that one core makes into images, and bytes of recordings and images."""
+    """Recordings a processor second that become images, or whose headers are read, and bytes of both."""
     corpus = resolve_corpus()
     listed = load_recordings(corpus)
     paths = [corpus.folder / path for path in listed.loc[listed["here"] & listed["problem"].isna(), "path"]]
@@ -138,16 +168,16 @@ def clips() -> dict:
         if not chosen:
             raise CorpusError(f"{kind}: none are there")
         _image_of(chosen[0])
-        best, sizes = np.inf, []
-        for _ in range(ROUNDS):
-            started = time.process_time()
+        seconds_of: dict[str, float] = {}
+        with timed(seconds_of, "images"):
             sizes = [len(_image_of(path)) for path in chosen]
-            best = min(best, time.process_time() - started)
-        seconds = [len(read_signal(path)) / config.SAMPLE_RATE for path in chosen]
+        with timed(seconds_of, "headers"):
+            headers = [read_header(path) for path in chosen]
         found[kind] = {
             "n": len(chosen),
-            "a_core_second": len(chosen) / best,
-            "seconds_a_clip": float(np.mean(seconds)),
+            "images_a_core_second": len(chosen) / seconds_of["images"],
+            "headers_a_core_second": len(chosen) / seconds_of["headers"],
+            "seconds_a_clip": float(np.mean([samples / rate for samples, rate, _ in headers])),
             "bytes_a_recording": float(np.mean([path.stat().st_size for path in chosen])),
             "bytes_an_image": float(np.mean(sizes)),
         }
@@ -178,7 +208,7 @@ def scheduler() -> dict:
 def reading() -> dict:
     """Images a second that one process reads and decodes from files that are not in memory, files and bytes."""
     corpus = resolve_corpus()
-    names = sorted(image for image in os.listdir(corpus.images) if image.endswith(".jpg"))[:IMAGES_A_SHARD]
+    names = sorted(image for image in os.listdir(corpus.images) if image.endswith(".jpg"))[:READ]
     with tempfile.TemporaryDirectory(dir=config.WORKSPACE) as temporary:
         singles, shards = Path(temporary, "jpegs"), Path(temporary, "shards")
         for folder in (singles, shards):
@@ -256,13 +286,13 @@ def processes() -> dict:
     return found
 
 
-STEPS = {step.__name__: step for step in (table, clips, scheduler, reading, processes)}
+STEPS = {step.__name__: step for step in (table, files, clips, scheduler, reading, processes)}
 
 
 def main() -> int:
     """Run the command line; returns the exit status."""
-    if sys.argv[1:2] == ["recordings"]:  # by `table`
-        print(json.dumps(recordings(int(sys.argv[2]), Path(sys.argv[3]))))
+    if sys.argv[1:2] in (["rows"], ["wavs"]):  # by `table` and `files`
+        print(json.dumps({"rows": rows, "wavs": wavs}[sys.argv[1]](int(sys.argv[2]), Path(sys.argv[3]))))
         return 0
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("steps", nargs="+", choices=list(STEPS), metavar="STEP", help=f"of {', '.join(STEPS)}")

@@ -35,8 +35,8 @@ def test_a_million_recordings_grow_linearly_and_stay_under_four_gigabytes(measur
 
 
 @pytest.mark.slow
-def test_header_only_recordings_go_through_every_step(tmp_path, monkeypatch):
+def test_rows_and_files_go_through_every_step(tmp_path, monkeypatch):
     for name in ("MAPS", "RESULTS"):
         monkeypatch.setattr(measure_scaling.config, name, tmp_path / name.lower())
-    found = measure_scaling.recordings(10_000, tmp_path)
-    assert len(found["seconds"]) == 8 and found["peak_bytes"] > 1e8
+    assert len(measure_scaling.rows(2_000, tmp_path)["seconds"]) == 6
+    assert len(measure_scaling.wavs(2_000, tmp_path)["seconds"]) == 2
