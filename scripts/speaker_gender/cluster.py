@@ -8,15 +8,14 @@ import asyncio
 import functools
 import logging
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from joblib._dask import DaskDistributedBackend
 
 from speaker_gender.parallel import ClusterError
 
-try:
+if TYPE_CHECKING:
     import distributed
-    from joblib._dask import DaskDistributedBackend
-except ImportError:
-    raise ClusterError("CLUSTER is set, but Dask is missing: pip install -r requirements-cluster.txt") from None
 
 WAIT_FOR_SCHEDULER = 10  # seconds
 WAIT_FOR_WORKERS = 3_600  # seconds; a queue of jobs may take long before it starts the first
@@ -40,7 +39,7 @@ class ClusterBackend(DaskDistributedBackend):  # type: ignore[misc]  # joblib ha
         address = self.client.scheduler.address if self.client.scheduler else "of the cluster"
         if future.status == "error" and isinstance(result, tuple):
             result = result[1]
-            if isinstance(result, distributed.KilledWorker):
+            if type(result).__name__ == "KilledWorker":
                 workers = result.allowed_failures + 1
                 return ClusterError(f"one batch has killed {workers} workers, for lack of memory? Their logs say more")
             return ClusterError(f"a batch failed on the cluster: {result}")
@@ -84,8 +83,12 @@ def client_of(address: str) -> "distributed.Client":
     Raises
     ------
     ClusterError
-        Where there is no scheduler.
+        Where there is no scheduler, or Dask is missing here.
     """
+    try:
+        import distributed
+    except ImportError:
+        raise ClusterError("CLUSTER is set, but Dask is missing: pip install -r requirements-cluster.txt") from None
     for name in ("distributed", "distributed.client", "distributed.core"):  # what goes wrong is reported in one line
         logging.getLogger(name).setLevel(logging.CRITICAL)
     try:

@@ -6,6 +6,7 @@ and its card. On processors the processes talk through gloo, on GPUs through NCC
 """
 
 import contextlib
+import importlib.util
 from collections.abc import Iterator
 from dataclasses import asdict, replace
 from datetime import date
@@ -13,7 +14,7 @@ from typing import Any
 
 import torch
 from fastai.callback.core import Callback
-from fastai.distributed import DistributedDL
+from fastai.data.core import TfmdDL
 from fastai.learner import Learner
 from fastai.torch_core import distrib_barrier, num_distrib, rank_distrib, set_seed
 
@@ -21,29 +22,33 @@ from speaker_gender.caching import digest
 from speaker_gender.config import GENDERS
 from speaker_gender.corpora.corpus import Corpus
 from speaker_gender.learning.learners import SeedEpochs, precision
+from speaker_gender.learning.model_files import ModelError
 from speaker_gender.learning.networks import save_network
 from speaker_gender.learning.recipes import ARCHITECTURES, Recipe
 from speaker_gender.learning.training import VERSION, model_path, train, versions
 
 
-class ShareOfBatches(DistributedDL):
-    """fastai's loader of one process's share, without what keeps fastai's own from processors and from resuming.
+def _share_of_batches(dl: TfmdDL):
+    """Make fastai's loader of one process's share, without what keeps fastai's own from processors and from resuming.
 
     fastai has the first process's order of images sent to the others through a GPU. Here each epoch is seeded, so that
     all processes draw the same order; the seed has to reach the loader that draws it.
     """
+    from fastai.distributed import DistributedDL  # here: it takes accelerate
 
-    def _broadcast(self, t, rank):
-        return list(t)
+    class ShareOfBatches(DistributedDL):
+        def _broadcast(self, t, rank):
+            return list(t)
 
-    @property
-    def rng(self):
-        """The generator that draws the order."""
-        return self.dl.rng
+        @property
+        def rng(self):
+            return self.dl.rng
 
-    @rng.setter
-    def rng(self, generator):
-        self.dl.rng = generator
+        @rng.setter
+        def rng(self, generator):
+            self.dl.rng = generator
+
+    return ShareOfBatches(dl)
 
 
 class SeedProcesses(Callback):
@@ -94,11 +99,18 @@ def shared(learn: Learner) -> Iterator[Learner]:
     Yields
     ------
     Learner
+
+    Raises
+    ------
+    ModelError
+        Where accelerate is missing.
     """
     if n_processes() == 1:
         yield learn
         return
-    learn.dls.loaders = [ShareOfBatches(dl) for dl in learn.dls.loaders]
+    if importlib.util.find_spec("accelerate") is None:
+        raise ModelError("several processes take accelerate: pip install -r requirements-cluster.txt")
+    learn.dls.loaders = [_share_of_batches(dl) for dl in learn.dls.loaders]
     learn.add_cb(SeedProcesses())
     with learn.distrib_ctx(sync_bn=torch.cuda.is_available(), cpu=not torch.cuda.is_available()):
         yield learn
