@@ -75,7 +75,7 @@ def voices(tmp_path_factory):
             env=os.environ | {"CORPUS": str(folder / "Voices"), "WORKSPACE": str(folder)},
             check=True,
             capture_output=True,
-            timeout=120,
+            timeout=300,
         )
     return folder
 
