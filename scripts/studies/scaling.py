@@ -69,7 +69,8 @@ def rates(benchmark: dict, scaling: dict) -> dict[str, float]:
     sizes = {int(size): found for size, found in scaling["table"]["found"].items()}
     largest = max(sizes)
     memory = np.polyfit(list(sizes), [found["peak_bytes"] for found in sizes.values()], 1)[0]
-    stored = scaling["reading"]["found"]
+    stored, n_stored = scaling["reading"]["found"]["stored"], scaling["reading"]["found"]["images"]
+    wrapping = (stored["shards"]["bytes"] - stored["jpegs"]["bytes"]) / n_stored
     return {
         "images of WAVs": wavs["images_a_core_second"],
         "images of clips": clips["images_a_core_second"],
@@ -81,7 +82,7 @@ def rates(benchmark: dict, scaling: dict) -> dict[str, float]:
         "seconds": clips["seconds_a_clip"],
         "recording": clips["bytes_a_recording"],
         "image": clips["bytes_an_image"],
-        "shard": stored["stored"]["shards"]["bytes"] / stored["images"],
+        "shard": clips["bytes_an_image"] + wrapping,
     }
 
 
@@ -241,8 +242,8 @@ def _processes(measured: dict) -> str:
         f"The small network, 4 epochs, batches of 64 images in all, {split['train']:,} training and "
         f"{split['valid']:,} validation images of AudioMNIST, one thread a process, gloo.\n\n{_markdown(rows)}\n\n"
         f"Two processes train {np.median(two) / np.median(one):.2f} × as fast as one. The {measured['cores']} cores "
-        f"were shared with other programs (load average {measured['load']:.1f}). The standard error of an error rate of "
-        f"5 % of {split['valid']:,} images is {(0.05 * 0.95 / split['valid']) ** 0.5:.1%}."
+        f"were shared with other programs (load average {measured['load']:.1f}). The standard error of an error rate "
+        f"of 5 % of {split['valid']:,} images is {(0.05 * 0.95 / split['valid']) ** 0.5:.1%}."
     )
 
 
