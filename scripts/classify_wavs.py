@@ -57,18 +57,24 @@ def main(arguments: list[str] | None = None) -> int:
     options = parse(arguments)
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # its threads cost more than they gain in products this small
     # Imported late, so that wrong usage is answered at once.
-    from speaker_gender.answering.classification import classify_recordings
     from speaker_gender.answering.classifier import default_model, load_classifier
     from speaker_gender.learning.model_files import ModelError
+    from speaker_gender.parallel import ClusterError
     from speaker_gender.sound.reading import printable
 
     for other in options.others:
         print(f"{printable(other)}: not a sound file, left out", file=sys.stderr)
     try:
-        classifier = load_classifier(options.model or default_model())
-    except ModelError as error:
+        return int(_classify(options, load_classifier(options.model or default_model())))
+    except (ModelError, ClusterError) as error:
         print(error, file=sys.stderr)
         return 1
+
+
+def _classify(options: argparse.Namespace, classifier) -> bool:
+    """Prints the answer for each file and writes what was asked for beside it; True where anything of it failed."""
+    from speaker_gender.answering.classification import classify_recordings
+
     failed, bar = False, _progress(len(options.files))
     writer = csv.writer(sys.stdout, lineterminator="\n")
     if options.csv:
@@ -86,7 +92,7 @@ def main(arguments: list[str] | None = None) -> int:
             bar.update()
     if bar:
         bar.close()
-    return int(failed)
+    return failed
 
 
 def _write_extras(options: argparse.Namespace, classifier, path: Path, answer) -> bool:

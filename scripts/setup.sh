@@ -155,3 +155,17 @@ set_up() {
     python=$(venv_python "$environment")
     export OMP_WAIT_POLICY=${OMP_WAIT_POLICY:-PASSIVE} # a spinning thread slows down whatever else runs
 }
+
+# What the tests of scripts/beyond_one_machine.md need; without it they are skipped, each with the reason.
+add_cluster() {
+    local base uv
+    if [ "$(cat "$environment/cluster" 2>/dev/null || true)" = "$(wanted "$environment")" ]; then return; fi
+    base=$(find_python)
+    use_pip_settings
+    uv=$(find_uv)
+    if uv_install -r requirements-cluster.txt; then
+        wanted "$environment" > "$environment/cluster"
+    else
+        echo "Dask and what goes with it could not be installed: their tests will be skipped"
+    fi
+}

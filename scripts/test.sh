@@ -3,6 +3,7 @@
 [ -n "${BASH_VERSION:-}" ] || exec bash "$0" "$@" # sh scripts/test.sh
 source "$(dirname "${BASH_SOURCE[0]}")/setup.sh"
 set_up .venv
+add_cluster
 "$python" -m ruff check scripts tests nbs
 "$python" -m ruff format --check scripts tests
 "$python" -m mypy

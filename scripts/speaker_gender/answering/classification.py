@@ -3,7 +3,8 @@
 import functools
 import os
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,6 +16,7 @@ from speaker_gender.answering.timeline import Stretch, merged, most_likely_label
 from speaker_gender.config import RECORDING_SAMPLES, SAMPLE_RATE
 from speaker_gender.images.views import shrink
 from speaker_gender.learning.calibration import calibrated, log_odds, probability
+from speaker_gender.parallel import batch_size, cluster_address, parallel
 from speaker_gender.sound.reading import AudioError, read_pieces
 from speaker_gender.sound.speech import find_speech, is_clipped
 
@@ -105,19 +107,21 @@ def window_images(classifier: Classifier, signal: np.ndarray) -> Windows:
 
 
 def classify_recordings(classifier: Classifier, paths: list[Path]) -> Iterator[Answer]:
-    """The answers for some sound files, in their order; many files keep all processors busy."""
+    """The answers for some sound files, in their order; many files keep all processors busy, or a cluster's."""
     workers = min(os.cpu_count() or 1, len(paths) // FILES_A_WORKER)
-    if workers < 2:
+    if workers < 2 and cluster_address() is None:
         yield from (classify_recording(classifier, path) for path in paths)
         return
-    from joblib import Parallel, delayed  # here, because few files need it
+    from joblib import delayed  # here, because few files need it
 
-    batches = [paths[start : start + BATCH] for start in range(0, len(paths), BATCH)]
-    work = Parallel(n_jobs=workers, return_as="generator")(
-        delayed(_classify_batch)(classifier.path, batch) for batch in batches
+    size = batch_size(len(paths), local=BATCH)
+    absolute = [Path(os.path.abspath(path)) for path in paths]  # a cluster's workers run in other folders
+    batches = [absolute[start : start + size] for start in range(0, len(paths), size)]
+    work = parallel(workers, return_as="generator")(
+        delayed(_classify_batch)(Path(os.path.abspath(classifier.path)), batch) for batch in batches
     )
-    for answers in work:
-        yield from answers
+    for path, answer in zip(paths, chain.from_iterable(work)):
+        yield replace(answer, file=str(path))
 
 
 def _classify_batch(model: Path, paths: list[Path]) -> list[Answer]:

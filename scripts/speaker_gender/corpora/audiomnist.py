@@ -15,7 +15,8 @@ from pathlib import Path
 import pandas as pd
 
 from speaker_gender.corpora.corpus import Corpus, CorpusError
-from speaker_gender.sound.reading import AudioError, printable, read_header
+from speaker_gender.corpora.tables import LABELS, header_of, table_recordings, table_speakers
+from speaker_gender.sound.reading import printable
 
 METADATA = "audioMNIST_meta.txt"
 AUDIOMNIST_FEMALE = frozenset("12 26 28 36 43 47 52 56 57 58 59 60".split())
@@ -28,7 +29,6 @@ RECORDING_NAME = re.compile(
     r"(?P<digit>\d)_(?P<speaker>[^./\\:][^/\\:]*)_(?P<repetition>\d+)\.(wav|flac|mp3|ogg|opus|m4a)", re.ASCII
 )
 SUFFIXES = (".wav", ".flac", ".mp3", ".ogg", ".opus", ".m4a")
-LABELS = {"female": "female", "f": "female", "woman": "female", "male": "male", "m": "male", "man": "male"}
 
 
 def load_speakers(corpus: Corpus) -> pd.DataFrame:
@@ -53,6 +53,8 @@ def load_speakers(corpus: Corpus) -> pd.DataFrame:
     CorpusError
         For unreadable metadata, or where no speaker has one of the two genders.
     """
+    if corpus.table:
+        return table_speakers(corpus)
     path = corpus.folder / METADATA
     try:
         metadata = json.loads(path.read_bytes())  # UTF-8, UTF-16 or UTF-32, with a byte order mark or without
@@ -154,6 +156,8 @@ def load_recordings(corpus: Corpus) -> pd.DataFrame:
     CorpusError
         For a recording whose name does not parse or whose speaker is not in the metadata, and where none can be read.
     """
+    if corpus.table:
+        return table_recordings(corpus)
     speakers = load_speakers(corpus)
     genders = speakers["gender"]
     found = _list_recordings(corpus.folder)
@@ -184,7 +188,7 @@ def load_recordings(corpus: Corpus) -> pd.DataFrame:
     table["here"] = table["path"].isin(found)
     columns = ["samples", "sample_rate", "encoding", "problem"]
     # In turn: threads would take three times as long, waiting for each other. Of 30,000, pathlib's / takes a third.
-    read = [_header_of(os.path.join(corpus.folder, path)) for path in found]
+    read = [header_of(os.path.join(corpus.folder, path)) for path in found]
     headers = pd.DataFrame(read, index=found, columns=columns)
     if found and headers["samples"].isna().all():
         first = printable(corpus.folder / found[0])
@@ -284,10 +288,3 @@ def _list_recordings(folder: Path) -> list[str]:
     except OSError as error:
         raise CorpusError(f"{printable(error.filename)}: cannot be read ({error.strerror})") from None
     return sorted(wavs)
-
-
-def _header_of(path: str) -> tuple:
-    try:
-        return *read_header(path), None
-    except AudioError as error:
-        return None, None, None, error.problem

@@ -4,18 +4,18 @@ Every recording is read. The pitch is tracked in at most twenty recordings of a 
 """
 
 import importlib.metadata
-import os
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from joblib import Parallel, delayed
+from joblib import delayed
 from tqdm.auto import tqdm
 
 from speaker_gender.caching import cached_json, content_digest, digest
 from speaker_gender.config import GENDERS, SAMPLE_RATE
 from speaker_gender.corpora.corpus import Corpus, with_stamps
 from speaker_gender.corpora.pitches import median_pitch
+from speaker_gender.parallel import batch_size, parallel
 from speaker_gender.sound import reading, speech
 from speaker_gender.sound.reading import AudioError, read_signal
 from speaker_gender.sound.speech import is_clipped, why_not_speech
@@ -84,8 +84,8 @@ def inspect_recordings(corpus: Corpus, recordings: pd.DataFrame) -> pd.DataFrame
     ]
 
     def compute() -> dict:
-        work = Parallel(n_jobs=os.cpu_count(), return_as="generator", batch_size=16)(
-            delayed(_inspect)(corpus.folder / path) for path in available["path"]
+        work = parallel(return_as="generator", batch_size=batch_size(len(available), local=16))(
+            delayed(_inspect)(corpus.source(path)) for path in available["path"]
         )
         return dict(
             zip(available["path"], tqdm(work, "inspecting", total=len(available), unit="recording", leave=False))
@@ -96,7 +96,7 @@ def inspect_recordings(corpus: Corpus, recordings: pd.DataFrame) -> pd.DataFrame
     return available.join(columns, on="path").assign(f0=median_pitch(corpus, available.loc[tracked, "path"]))
 
 
-def _inspect(path: Path) -> tuple[str | None, str | None]:
+def _inspect(path: Path | str) -> tuple[str | None, str | None]:
     try:
         signal = read_signal(path)
     except AudioError as error:

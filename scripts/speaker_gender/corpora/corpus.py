@@ -8,10 +8,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pandas as pd
+from joblib import delayed
 
 from speaker_gender import config
 from speaker_gender.caching import file_digest
+from speaker_gender.parallel import batch_size, cluster_address, parallel
 from speaker_gender.sound.reading import printable
+from speaker_gender.sound.remote import is_url, located, url_digest
+
+BATCH = 64  # recordings whose content a worker of a cluster digests before it reports back
 
 
 class CorpusError(ValueError):
@@ -20,7 +25,7 @@ class CorpusError(ValueError):
 
 @dataclass(frozen=True)
 class Corpus:
-    """A folder in AudioMNIST's layout, in one view; its name is the key of everything made from it.
+    """A folder in AudioMNIST's layout or a table, in one view; its name is the key of everything made from it.
 
     Attributes
     ----------
@@ -28,15 +33,27 @@ class Corpus:
     folder : Path
     view : str
         'mfc' or 'harmonic', see images.views.VIEWS.
+    table : Path, optional
+        The CSV or Parquet file in the folder that lists the recordings, or the folder itself where an adapter lists
+        them, see corpora.tables. None for AudioMNIST's layout.
     """
 
     name: str
     folder: Path
     view: str = "mfc"
+    table: Path | None = None
 
     def seen_as(self, view: str) -> "Corpus":
         """Return the same corpus in another view: other images, from the same recordings and maps."""
         return replace(self, view=view)
+
+    def source(self, path: str) -> Path | str:
+        """Return where a recording lies: a path, or the URL that a table gives."""
+        return located(self.folder, path)
+
+    def has(self, path: str) -> bool:
+        """Whether a recording's file exists; of one at a URL it is supposed."""
+        return is_url(path) or (self.folder / path).is_file()
 
     @property
     def maps(self) -> Path:
@@ -71,6 +88,8 @@ class Corpus:
             "audiomnist": "AudioMNIST",
             "audiomnist_az": "AudioMNIST_AZ",
             "ukrainiandigits": "Ukrainian digits",
+            "commonvoice": "Common Voice",
+            "librispeech": "LibriSpeech",
             "demo": "demo corpus (synthetic voices)",
         }.get(self.name, self.name)
 
@@ -111,16 +130,27 @@ def with_stamps(corpus: Corpus, recordings: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     pd.DataFrame
-        The same rows with a column `stamp`, missing where a WAV cannot be read.
+        The same rows with a column `stamp`, missing where a WAV cannot be read. A table that has it
+        already is returned as it is.
     """
-    with ThreadPoolExecutor(os.cpu_count()) as threads:
-        stamps = list(threads.map(_stamp, (corpus.folder / path for path in recordings["path"])))
+    if "stamp" in recordings:
+        return recordings
+    sources = [corpus.source(path) for path in recordings["path"]]
+    if cluster_address():
+        size = batch_size(len(sources), local=BATCH)
+        stamps = parallel(batch_size=size)(delayed(stamp_of)(source) for source in sources)
+    else:
+        with ThreadPoolExecutor(os.cpu_count()) as threads:
+            stamps = list(threads.map(stamp_of, sources))
     return recordings.assign(stamp=pd.Series(stamps, index=recordings.index))
 
 
-def _stamp(path: Path) -> str | None:
+def stamp_of(path: Path | str) -> str | None:
+    """Digest a recording's content, at a path or a URL; None where it cannot be read."""
     try:
-        return file_digest(path) if path.is_file() else None  # a pipe would wait for ever
+        if is_url(path):
+            return url_digest(str(path))
+        return file_digest(Path(path)) if os.path.isfile(path) else None  # a pipe would wait for ever
     except OSError:
         return None  # read_header says why
 

@@ -1,16 +1,16 @@
 """The median F0 of a corpus's recordings, tracked once."""
 
 import importlib.metadata
-import os
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from joblib import Parallel, delayed
+from joblib import delayed
 from tqdm.auto import tqdm
 
-from speaker_gender.caching import cached_json, digest, file_digest
-from speaker_gender.corpora.corpus import Corpus
+from speaker_gender.caching import cached_json, digest
+from speaker_gender.corpora.corpus import Corpus, stamp_of
+from speaker_gender.parallel import batch_size, parallel
 from speaker_gender.sound import pitch
 from speaker_gender.sound.pitch import PITCH_RATE, pitch_track
 from speaker_gender.sound.reading import VERSION as READER
@@ -31,17 +31,17 @@ def median_pitch(corpus: Corpus, paths: pd.Series) -> pd.Series:
     pd.Series of float64
         Hz, with the index of `paths`; nan where there is no WAV or nothing is voiced.
     """
-    available = sorted(path for path in paths if (corpus.folder / path).is_file())
+    available = sorted(path for path in paths if corpus.has(path))
     key = {
-        "recordings": digest([[path, _content(corpus.folder / path)] for path in available]),
+        "recordings": digest([[path, stamp_of(corpus.source(path))] for path in available]),
         "versions": [pitch.VERSION, READER],
     }
     key["packages"] = [importlib.metadata.version(name) for name in ("librosa", "numpy", "scipy", "soundfile", "soxr")]
     key |= {name: value for name, value in vars(pitch).items() if name.startswith("PITCH")}
 
     def track() -> dict:
-        work = Parallel(n_jobs=os.cpu_count(), return_as="generator", batch_size=16)(
-            delayed(_pitch_of)(corpus.folder / path) for path in available
+        work = parallel(return_as="generator", batch_size=batch_size(len(available), local=16))(
+            delayed(_pitch_of)(corpus.source(path)) for path in available
         )
         return dict(zip(available, tqdm(work, "median F0", total=len(available), unit="recording", leave=False)))
 
@@ -49,14 +49,7 @@ def median_pitch(corpus: Corpus, paths: pd.Series) -> pd.Series:
     return paths.map(pitches).astype(float)
 
 
-def _content(path: Path) -> str | None:
-    try:
-        return file_digest(path)
-    except OSError:
-        return None
-
-
-def _pitch_of(path: Path) -> float | None:
+def _pitch_of(path: Path | str) -> float | None:
     try:
         track = pitch_track(read_signal(path, sample_rate=PITCH_RATE))
     except AudioError:

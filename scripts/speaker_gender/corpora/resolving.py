@@ -2,6 +2,7 @@
 
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 
 from speaker_gender import config
@@ -9,6 +10,7 @@ from speaker_gender.caching import digest, file_digest, write_json
 from speaker_gender.corpora.audiomnist import METADATA, is_audiomnist
 from speaker_gender.corpora.corpus import Corpus, CorpusError, corpus_name
 from speaker_gender.corpora.demo import make_demo_corpus
+from speaker_gender.corpora.tables import SUFFIXES, is_table
 
 RESERVED = ("demo", "shipped")  # folders of results/ that are the project's own
 IDENTITY = "folder.json"  # beside a corpus's results: which folder its name stands for
@@ -20,7 +22,8 @@ def resolve_corpus(choice: str | None = None) -> Corpus:
     Parameters
     ----------
     choice : str, optional
-        A path, relative to the project's root, or 'demo'. Without it the environment variable CORPUS decides, else
+        A path, relative to the project's root, of a folder in AudioMNIST's layout, of a table or of a folder that an
+        adapter lists (see corpora.tables); or 'demo'. Without it the environment variable CORPUS decides, else
         AudioMNIST beside the project where it exists, else the demo corpus.
 
     Returns
@@ -46,11 +49,21 @@ def resolve_corpus(choice: str | None = None) -> Corpus:
         folder = (config.ROOT / Path(chosen).expanduser()).resolve()
     except RuntimeError:  # ~name without such an account
         raise CorpusError(f"{chosen}: no such home folder") from None
+    if is_table(folder):
+        return _with_name_of_its_own(_table_corpus(folder))
     name = "audiomnist" if is_audiomnist(folder) else corpus_name(folder)
     corpus = Corpus(name, folder)
     if not (folder / METADATA).is_file() and not corpus.maps.is_dir():
+        if folder.suffix.lower() in SUFFIXES:
+            raise CorpusError(f"{folder}: no such table")
         raise CorpusError(f"{folder}: not a corpus in AudioMNIST's layout: no {METADATA} in it")
     return _with_name_of_its_own(corpus)
+
+
+def _table_corpus(table: Path) -> Corpus:
+    if table.is_dir():
+        return Corpus(corpus_name(table), table, table=table)
+    return Corpus(corpus_name(table.with_suffix("")), table.parent, table=table)
 
 
 def _with_name_of_its_own(corpus: Corpus) -> Corpus:
@@ -59,15 +72,16 @@ def _with_name_of_its_own(corpus: Corpus) -> Corpus:
     The folder that a name stands for is noted beside its results. A folder that was moved, with the same metadata, is
     the same corpus.
     """
-    identity = {"folder": str(corpus.folder), "metadata": _digest_of_metadata(corpus.folder)}
+    place = corpus.table or corpus.folder
+    identity = {"folder": str(place), "metadata": _digest_of_metadata(place)}
     note = corpus.results / IDENTITY
     try:
         known = json.loads(note.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         known = None
     if corpus.name in RESERVED or (known and not _is_same(known, identity)):
-        other = Corpus(f"{corpus.name}_{digest(str(corpus.folder))[:6]}", corpus.folder)
-        print(f"The name {corpus.name} is taken: results of {corpus.folder.name} are kept as {other.name}.")
+        other = replace(corpus, name=f"{corpus.name}_{digest(str(place))[:6]}")
+        print(f"The name {corpus.name} is taken: results of {place.name} are kept as {other.name}.")
         return other if corpus.name in RESERVED else _with_name_of_its_own(other)
     if known != identity:
         try:
@@ -85,6 +99,6 @@ def _is_same(known: dict, identity: dict) -> bool:
 
 def _digest_of_metadata(folder: Path) -> str | None:
     try:
-        return file_digest(folder / METADATA)
+        return file_digest(folder if folder.is_file() else folder / METADATA)
     except OSError:
         return None

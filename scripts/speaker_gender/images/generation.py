@@ -4,17 +4,19 @@ Resumable: an existing image that was made from the same recording, padding, par
 image that this module did not make (the study's published ones, copied into place).
 
 A journal among the images lists what was made: lines of [image, key of what it was made from, digest of it], each
-written before its image. So an image that is not in the journal was made by others, even after a run was killed.
+written before its image. So an image that is not in the journal was made by others, even after a run was killed. On a
+cluster each process has a journal of its own.
 """
 
 import importlib.metadata
 import json
 import os
+import platform
 import warnings
 from pathlib import Path
 
 import pandas as pd
-from joblib import Parallel, delayed
+from joblib import delayed
 from PIL import Image
 from tqdm.auto import tqdm
 
@@ -33,7 +35,9 @@ from speaker_gender.corpora.corpus import Corpus, CorpusError, with_stamps
 from speaker_gender.images import mfc
 from speaker_gender.images.maps import load_maps, map_images, write_maps
 from speaker_gender.images.views import VIEWS, encode_jpeg
+from speaker_gender.parallel import batch_size, cluster_address, parallel
 from speaker_gender.sound.reading import VERSION, AudioError, read_signal
+from speaker_gender.sound.remote import located
 
 PADDING_SEEDS = {"male": 1, "female": 2}  # the study's
 BATCH = 16  # images a worker makes and writes before it reports back
@@ -62,16 +66,15 @@ def plan_images(maps: dict[str, dict[str, str]], recordings: pd.DataFrame, view:
         Columns: image, path, front (zeros before the recording, in samples at 48 kHz), key (digest of all that
         determines the image).
     """
-    by_path = recordings.set_index("path")
-    n_samples, rates, stamps = (by_path[column].to_dict() for column in ("samples", "sample_rate", "stamp"))
+    by_path = recordings.set_index("path")[["samples", "sample_rate", "stamp"]]
     made_by = [VIEWS[view].parameters, VIEWS[view].jpeg_quality, VERSION, *map(importlib.metadata.version, PACKAGES)]
     rows = []
     for gender, images in maps.items():
-        usable = {image: path for image, path in images.items() if pd.notna(n_samples[path])}
-        lengths = [round(n_samples[path] * SAMPLE_RATE / rates[path]) for path in usable.values()]
-        fronts = mfc.draw_front_padding(lengths, seed=PADDING_SEEDS[gender])
-        for (image, path), front in zip(usable.items(), fronts):
-            rows.append((image, path, front, digest(path, stamps[path], front, made_by)))
+        usable = by_path.loc[list(images.values())].assign(image=list(images)).dropna(subset="samples")
+        lengths = usable["samples"].astype(float) * SAMPLE_RATE / usable["sample_rate"].astype(float)
+        fronts = mfc.draw_front_padding(lengths.round().astype(int).tolist(), seed=PADDING_SEEDS[gender])
+        for image, path, stamp, front in zip(usable["image"], usable.index, usable["stamp"], fronts):
+            rows.append((image, path, front, digest(path, stamp, front, made_by)))
     return pd.DataFrame(rows, columns=["image", "path", "front", "key"])
 
 
@@ -106,10 +109,14 @@ def generate_images(corpus: Corpus, recordings: pd.DataFrame, *, n_jobs: int | N
     plan = plan_images(maps, with_stamps(corpus, recordings), corpus.view)
     corpus.images.mkdir(parents=True, exist_ok=True)
     remove_abandoned(corpus.images)
-    journal = _read_journal(corpus)
+    journal, there = _read_journal(corpus), set(os.listdir(corpus.images))
     states = pd.Series(
-        [_state_of(corpus.images / image, key, journal.get(image)) for image, key in zip(plan["image"], plan["key"])],
+        [
+            _state_of(corpus.images / image, key, journal.get(image)) if image in there else "to be made"
+            for image, key in zip(plan["image"], plan["key"])
+        ],
         index=plan.index,
+        dtype=object,
     )
     changed = plan.loc[states == "changed", "image"].tolist()
     if changed:
@@ -118,16 +125,17 @@ def generate_images(corpus: Corpus, recordings: pd.DataFrame, *, n_jobs: int | N
     todo = plan[states == "to be made"]
     unreadable = recordings[recordings["problem"].notna()]
     skipped = dict(zip(unreadable["path"], unreadable["problem"]))
-    skipped |= _make_images(corpus, todo, n_jobs or os.cpu_count() or 1)
+    skipped |= _make_images(corpus, todo, n_jobs)
     image_of = {path: image for images in maps.values() for image, path in images.items()}
-    by_others = {image for image in os.listdir(corpus.images) if image not in journal}
+    there = set(os.listdir(corpus.images))
+    by_others = there - journal.keys()
     lost = {path: reason for path, reason in skipped.items() if image_of[path] not in by_others}
     if lost:
         write_json(corpus.skipped, lost)
     else:
         corpus.skipped.unlink(missing_ok=True)
     made = int((~todo["path"].isin(skipped)).sum())
-    n_present = sum((corpus.images / image).exists() for images in maps.values() for image in images)
+    n_present = sum(image in there for images in maps.values() for image in images)
     return {
         "made": made,
         "kept": n_present - made,
@@ -201,17 +209,18 @@ def open_jpeg(path: Path) -> Image.Image:
         raise CorpusError(f"{path}: not a whole JPEG; delete it and run notebook 02_generate_mfc again") from None
 
 
-def _make_images(corpus: Corpus, todo: pd.DataFrame, n_jobs: int) -> dict[str, str]:
-    jobs = list(zip(todo["path"], todo["image"], todo["front"], todo["key"]))
-    batches = [jobs[start : start + BATCH] for start in range(0, len(jobs), BATCH)]
+def _make_images(corpus: Corpus, todo: pd.DataFrame, n_jobs: int | None) -> dict[str, str]:
+    if todo.empty:
+        return {}
+    jobs, size = list(zip(todo["path"], todo["image"], todo["front"], todo["key"])), batch_size(len(todo), local=BATCH)
+    batches = [jobs[start : start + size] for start in range(0, len(jobs), size)]
     skipped: dict[str, str] = {}
-    work = Parallel(n_jobs=min(n_jobs, max(len(batches), 1)), return_as="generator_unordered")(
-        delayed(_make_batch)(corpus.view, corpus.folder, corpus.images, batch) for batch in batches
+    journal = None if cluster_address() else JOURNAL
+    work = parallel(min(n_jobs or os.cpu_count() or 1, len(batches)), return_as="generator")(
+        delayed(_make_batch)(corpus.view, corpus.folder, corpus.images, journal, batch) for batch in batches
     )
     try:
-        with tqdm(
-            total=len(jobs), desc=f"JPEGs, view {corpus.view}", unit="image", leave=False, disable=not jobs
-        ) as progress:
+        with tqdm(total=len(jobs), desc=f"JPEGs, view {corpus.view}", unit="image", leave=False) as progress:
             for n_made, batch_skipped in work:
                 skipped |= batch_skipped
                 progress.update(n_made + len(batch_skipped))
@@ -223,25 +232,29 @@ def _make_images(corpus: Corpus, todo: pd.DataFrame, n_jobs: int) -> dict[str, s
 
 
 def _make_batch(
-    view_name: str, recordings: Path, images: Path, batch: list[tuple[str, str, int, str]]
+    view_name: str, recordings: Path, images: Path, journal: str | None, batch: list[tuple[str, str, int, str]]
 ) -> tuple[int, dict[str, str]]:
-    """Writes the images of some recordings; how many, and path → reason of the recordings that could not be read."""
+    """Writes the images of some recordings; how many, and path → reason of the recordings that could not be read.
+
+    journal: None for one of this process's own. A file that several machines append to at once may lose lines.
+    """
     view, jpegs, skipped = VIEWS[view_name], {}, {}
     for path, image, front, _ in batch:
         try:
-            signal = read_signal(recordings / path)
+            signal = read_signal(located(recordings, path))
         except AudioError as error:
             skipped[path] = error.problem
             continue
         jpegs[image] = encode_jpeg(view.image(signal, front=front), quality=view.jpeg_quality)
-    _write_images(images, jpegs, {image: key for _, image, _, key in batch})
+    journal = journal or f"made.{platform.node()}.{os.getpid()}.jsonl"
+    _write_images(images, jpegs, {image: key for _, image, _, key in batch}, journal)
     return len(jpegs), skipped
 
 
-def _write_images(folder: Path, jpegs: dict[str, bytes], keys: dict[str, str]) -> None:
+def _write_images(folder: Path, jpegs: dict[str, bytes], keys: dict[str, str], journal: str) -> None:
     """First the journal's lines, then the images. An image that comes out unchanged is left alone, with its date."""
     lines = [json.dumps([image, keys[image], content_digest(jpeg)]) for image, jpeg in jpegs.items()]
-    append(folder / JOURNAL, "\n" + "\n".join(lines) + "\n")  # the first one ends a line torn by a kill
+    append(folder / journal, "\n" + "\n".join(lines) + "\n")  # the first one ends a line torn by a kill
     for image, jpeg in jpegs.items():
         path = folder / image
         if not path.exists() or path.read_bytes() != jpeg:
@@ -251,8 +264,8 @@ def _write_images(folder: Path, jpegs: dict[str, bytes], keys: dict[str, str]) -
 def _read_journal(corpus: Corpus) -> dict[str, dict[str, str]]:
     """Image → digest of each content that it was given → key of what that was made from (last)."""
     made: dict[str, dict[str, str]] = {}
-    path = corpus.images / JOURNAL
-    for line in path.read_bytes().splitlines() if path.exists() else []:
+    journals = sorted(corpus.images.glob("made*.jsonl"), key=lambda path: path.stat().st_mtime)
+    for line in (line for path in journals for line in path.read_bytes().splitlines()):
         try:
             image, key, content = json.loads(line)
             made.setdefault(image, {})[content] = key

@@ -9,6 +9,7 @@ from speaker_gender.caching import write_json
 from speaker_gender.config import GENDERS
 from speaker_gender.corpora.audiomnist import recordings_from_paths
 from speaker_gender.corpora.corpus import Corpus, CorpusError
+from speaker_gender.corpora.tables import recordings_in_table
 
 ORDER_SEED = 25  # the study's: shuffles the male recordings, then the female ones
 
@@ -58,7 +59,7 @@ def load_maps_if_written(corpus: Corpus) -> pd.DataFrame | None:
 
 
 def load_maps(corpus: Corpus) -> pd.DataFrame:
-    """Load the table of a corpus's images from its maps; it needs neither WAVs nor metadata.
+    """Load the table of a corpus's images from its maps; it needs neither WAVs nor, in AudioMNIST's layout, metadata.
 
     Parameters
     ----------
@@ -67,7 +68,8 @@ def load_maps(corpus: Corpus) -> pd.DataFrame:
     Returns
     -------
     pd.DataFrame
-        Columns: path, speaker, digit, repetition, image, gender. The female images come first.
+        Columns: path, speaker, digit, repetition, image, gender; and what else a table gives. The female images come
+        first.
 
     Raises
     ------
@@ -82,10 +84,12 @@ def load_maps(corpus: Corpus) -> pd.DataFrame:
             names, paths = list(images), list(images.values())
             if names != [f"{gender}_{index}.jpg" for index in range(len(names))]:
                 raise ValueError
-            table = recordings_from_paths(paths, corpus.folder)
+            table = None if corpus.table else recordings_from_paths(paths, corpus.folder)
         except FileNotFoundError:
             raise CorpusError(f"{path}: not there; run notebook 02_generate_mfc first") from None
         except (ValueError, AttributeError, TypeError):
             raise CorpusError(f"{path}: is not a map of images to recordings; delete it and run notebook 02") from None
+        if table is None:
+            table = recordings_in_table(corpus, paths)
         tables.append(table.assign(image=names, gender=gender))
     return pd.concat(tables, ignore_index=True)

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from fastai.callback.core import Callback
 from fastai.learner import Learner
+from fastai.torch_core import rank_distrib
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
@@ -54,7 +55,8 @@ class KeepEpochs(Callback):
         values["train_loss"] = float(np.mean(self.losses))  # fastai's is smoothed over epochs: lost on resuming
         seconds = round(time.perf_counter() - self.started, 1)
         self.history.append({"stage": self.stage, "epoch": self.epoch} | values | {"seconds": seconds})
-        save_checkpoint(self.learn, self.path, self.key, self.history)
+        if rank_distrib() == 0:  # of several processes one writes
+            save_checkpoint(self.learn, self.path, self.key, self.history)
 
 
 def save_checkpoint(learn: Learner, path: Path, key: str, history: list[dict]) -> None:
@@ -73,7 +75,8 @@ def save_checkpoint(learn: Learner, path: Path, key: str, history: list[dict]) -
     OSError
         Where it cannot be written.
     """
-    tensors = {f"model.{name}": tensor.contiguous() for name, tensor in learn.model.state_dict().items()}
+    network = getattr(learn.model, "module", learn.model)  # several processes share a wrapped one
+    tensors = {f"model.{name}": tensor.contiguous() for name, tensor in network.state_dict().items()}
     flags = []  # the optimiser's step counts and flags, one dict a parameter
     for index, values in enumerate(learn.opt.state_dict()["state"]):
         tensors |= {

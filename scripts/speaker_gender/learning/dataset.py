@@ -63,7 +63,8 @@ def available_images(corpus: Corpus, table: pd.DataFrame) -> pd.DataFrame:
         how = "notebook 02_generate_mfc" if corpus.view == "mfc" else program
         raise CorpusError(f"{corpus.images}: no JPEGs of view {corpus.view} in it; run {how} first")
     unreadable = table["path"].isin(_unreadable(corpus))
-    lost = unreadable | stamps.isna() & table["path"].map(lambda path: (corpus.folder / path).exists())
+    without = table["path"][stamps.isna()]
+    lost = unreadable | table.index.isin(without.index[without.map(corpus.has)])
     if lost.sum() > accepted_losses():
         raise CorpusError(
             f"{corpus.images}: {lost.sum()} recordings have no image ({corpus.skipped.name} says which of them cannot "

@@ -98,7 +98,7 @@ def _learner_for(
         names = sorted(table["speaker"][split == "train"].unique())
         targets = {
             "speakers": pd.Index(names).get_indexer(pd.Index(table["speaker"])),  # -1: in the validation part only
-            "digits": table["digit"].to_numpy(),
+            "digits": table["digit"].fillna(0).to_numpy(np.int64),  # a table may have none; a constant teaches nothing
         }
     dls = make_dls(
         images,

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from joblib import Parallel, delayed
+from joblib import delayed
 from tqdm.auto import tqdm
 
 from speaker_gender.caching import digest, file_digest
@@ -25,6 +25,7 @@ from speaker_gender.corpora.corpus import Corpus, CorpusError, accepted_losses
 from speaker_gender.corpora.demo import make_demo_corpus
 from speaker_gender.corpora.librispeech import librispeech_recordings
 from speaker_gender.images.harmonic import PARAMETERS, band_powers, to_image
+from speaker_gender.parallel import batch_size, parallel
 from speaker_gender.sound import augmentation, speech
 from speaker_gender.sound.augmentation import augment
 from speaker_gender.sound.reading import VERSION as READER
@@ -211,7 +212,7 @@ def augmented_images(
         for source, gender in zip(recordings["source"], recordings["gender"])
     ]
     jobs = list(zip(recordings["path"], wanted, range(len(recordings))))
-    work = Parallel(n_jobs=n_jobs or os.cpu_count(), return_as="generator", batch_size=8)(
+    work = parallel(n_jobs, return_as="generator", batch_size=batch_size(len(jobs), local=8))(
         delayed(_images_of)(path, images_per_window, number, without) for path, images_per_window, number in jobs
     )
     images: list[np.ndarray] = []

@@ -14,7 +14,7 @@ import os
 import re
 import stat
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,6 +23,7 @@ import soundfile
 import soxr
 
 from speaker_gender.config import SAMPLE_RATE
+from speaker_gender.sound.remote import is_url, local_copy
 
 VERSION = 2  # part of many keys: raise it when a change here changes the signal of a WAV
 
@@ -82,7 +83,7 @@ def read_header(path: Path | str) -> tuple[int, int, str]:
     Parameters
     ----------
     path : Path or str
-        A file in any format that `read_signal` reads.
+        A file in any format that `read_signal` reads, or its URL.
 
     Returns
     -------
@@ -98,15 +99,30 @@ def read_header(path: Path | str) -> tuple[int, int, str]:
     AudioError
         Where there is no readable sound file, or less sound in it than its header says.
     """
-    with closing(_open(path)) as sound:
+    with _fetched(path) as file, closing(_open(file)) as sound:
         samples, sample_rate, encoding = sound.header
         if samples is not None and sound.missing is None:
             return samples, sample_rate, encoding
         if sound.missing is None:
             samples = sum(map(len, sound.blocks()))
         if sound.missing is not None:
-            raise AudioError(path, sound.missing)
+            raise AudioError(file, sound.missing)
         return samples or 0, sample_rate, encoding
+
+
+@contextmanager
+def _fetched(path: Path | str) -> Iterator[Path | str]:
+    """The file itself, or for as long as the block takes a copy of what lies at a URL; errors name the URL."""
+    if not is_url(path):
+        yield path
+        return
+    try:
+        with local_copy(path) as file:
+            yield file
+    except AudioError as error:
+        raise AudioError(path, error.problem) from None
+    except OSError as error:
+        raise AudioError(path, f"cannot be fetched ({error.strerror or error})") from None
 
 
 def read_signal(path: Path | str, *, sample_rate: int = SAMPLE_RATE, report: list[str] | None = None) -> np.ndarray:
@@ -118,7 +134,8 @@ def read_signal(path: Path | str, *, sample_rate: int = SAMPLE_RATE, report: lis
     Parameters
     ----------
     path : Path or str
-        A file in any format that libsndfile or FFmpeg reads (WAV, FLAC, MP3, M4A, Ogg, WebM, films' sound, …).
+        A file in any format that libsndfile or FFmpeg reads (WAV, FLAC, MP3, M4A, Ogg, WebM, films' sound, …), or the
+        URL of one, which fsspec fetches.
     sample_rate : int
         Of the signal, in Hz.
     report : list of str, optional
@@ -161,6 +178,11 @@ def read_pieces(
     AudioError
         As `read_signal` does, but for files longer than twelve hours.
     """
+    with _fetched(path) as file:
+        yield from _pieces(file, sample_rate, report)
+
+
+def _pieces(path: Path | str, sample_rate: int, report: list[str] | None) -> Iterator[np.ndarray]:
     longest = PIECE_SECONDS * sample_rate
     held: list[np.ndarray] = []
     for block in _resampled_blocks(path, sample_rate, report):

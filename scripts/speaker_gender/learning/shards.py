@@ -1,0 +1,155 @@
+"""Batches for fastai that are streamed from tar shards (images.shards): neither all images nor a table in memory."""
+
+import io
+import json
+import os
+import random
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import torch
+from fastai.data.core import DataLoaders, TfmdDL
+from fastai.data.transforms import IntToFloatTensor, Normalize
+from fastai.torch_core import TensorCategory, TensorImageBW
+from PIL import Image
+from torch.utils.data import IterableDataset
+
+from speaker_gender.config import GENDERS
+from speaker_gender.corpora.corpus import Corpus, CorpusError
+from speaker_gender.images.shards import shard_folder
+from speaker_gender.images.views import shrink
+from speaker_gender.learning.dataset import TimeShift, grey_stats
+
+BUFFER = 5_000  # images that a stream is shuffled in, beside the order of its shards
+MEASURED = 2_000  # images that mean and standard deviation are computed from
+
+
+def shards_of(corpus: Corpus, part: str) -> dict[str, int]:
+    """List the shards of a part.
+
+    Parameters
+    ----------
+    corpus : Corpus
+        In the view in question.
+    part : str
+        Such as 'train'.
+
+    Returns
+    -------
+    dict
+        Path → number of images.
+
+    Raises
+    ------
+    CorpusError
+        Where there is none.
+    """
+    folder, found = shard_folder(corpus), {}
+    for path in sorted(folder.glob(f"{part}-*.tar")):
+        try:
+            found[str(path)] = int(json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))["images"])
+        except (OSError, ValueError, KeyError, TypeError):
+            raise CorpusError(f"{path}: without its .json; run scripts/studies/generate_images.py --shards") from None
+    if not sum(found.values()):
+        raise CorpusError(f"{folder}: no shards of part {part}; run scripts/studies/generate_images.py --shards")
+    return found
+
+
+class ShardImages(IterableDataset):
+    """The images of shards as (uint8 tensor of shape (1, height, width), class), endlessly.
+
+    Of several processes each takes every so-manieth shard; with more processes than shards they read the same ones.
+
+    Parameters
+    ----------
+    paths : list of str
+    size : tuple of int
+        Height and width in pixels.
+    shuffle : bool
+        By Python's global generator, which learners.SeedEpochs seeds before each epoch.
+    """
+
+    def __init__(self, paths: list[str], size: tuple[int, int], *, shuffle: bool):
+        self.paths, self.size, self.shuffle = paths, size, shuffle
+
+    def __iter__(self):
+        import webdataset
+
+        worker = torch.utils.data.get_worker_info()
+        number, of = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
+        if worker:
+            number, of = number * worker.num_workers + worker.id, of * worker.num_workers
+        own = self.paths[number::of] or self.paths
+        while True:
+            if self.shuffle:
+                random.shuffle(own)
+            stages = [webdataset.SimpleShardList(own), webdataset.tarfile_to_samples()]
+            if self.shuffle:
+                stages.append(webdataset.shuffle(BUFFER, rng=random))
+            yield from map(self._decoded, webdataset.DataPipeline(*stages))
+
+    def _decoded(self, sample: dict):
+        image = Image.open(io.BytesIO(sample["jpg"]), formats=["JPEG"]).convert("L")
+        gender = json.loads(sample["json"])["gender"]
+        grey = torch.from_numpy(shrink(image, self.size).copy())[None]
+        return TensorImageBW(grey), TensorCategory(GENDERS.index(gender))
+
+
+def shard_stats(paths: list[str], size: tuple[int, int], n_images: int) -> tuple[float, float]:
+    """Compute mean and standard deviation of the grey levels in 0…1 of the first images of shards."""
+    stream = iter(ShardImages(paths, size, shuffle=False))
+    return grey_stats(np.stack([image.numpy() for image, _ in islice(stream, min(n_images, MEASURED))]))
+
+
+def shard_dls(
+    corpus: Corpus, *, size: tuple[int, int], batch_size: int = 64, max_shift: float = 0.0, n_workers: int = 0
+) -> tuple[DataLoaders, tuple[float, float]]:
+    """Make fastai DataLoaders that stream a corpus's shards 'train' and 'valid'; see dataset.make_dls.
+
+    In one process with no workers, each image comes once an epoch. With more, each epoch has as many images, but those
+    of a process with fewer or smaller shards come more often.
+
+    Parameters
+    ----------
+    corpus : Corpus
+        In the view in question.
+    size : tuple of int
+        Height and width in pixels.
+    batch_size : int
+        Of the training part.
+    max_shift : float
+        See dataset.TimeShift.
+    n_workers : int
+        Processes that read and decode for each part; 0: the training's own.
+
+    Returns
+    -------
+    dls : DataLoaders
+    stats : tuple of float
+        Mean and standard deviation of the grey levels in 0…1.
+
+    Raises
+    ------
+    CorpusError
+        Where there are no shards, or webdataset is missing.
+    """
+    parts = {part: shards_of(corpus, part) for part in ("train", "valid")}
+    try:
+        stats = shard_stats(list(parts["train"]), size, sum(parts["train"].values()))
+    except ImportError:
+        raise CorpusError("shards take webdataset: pip install -r requirements-cluster.txt") from None
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    normalise = Normalize.from_stats([stats[0]], [stats[1]], cuda=torch.cuda.is_available())
+    loaders = [
+        TfmdDL(
+            ShardImages(list(shards), size, shuffle=part == "train"),
+            bs=batch_size if part == "train" else 256,
+            n=sum(shards.values()),
+            num_workers=n_workers,
+            device=device,
+            after_batch=[IntToFloatTensor(), TimeShift(max_shift), normalise],
+        )
+        for part, shards in parts.items()
+    ]
+    return DataLoaders(*loaders, path=Path(), device=device), stats
