@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""A page to speak into, or to drop sound files on: is it a female or a male voice, how sure, and what was heard?
+"""A page to speak into, or to drop sound files on: is it a female or a male voice, how sure, and what it looked at?
 
     python scripts/app.py [--port N] [--no-browser]
 

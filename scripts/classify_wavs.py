@@ -173,7 +173,7 @@ if __name__ == "__main__":
     silence_libraries()
     try:
         sys.exit(main())
-    except BrokenPipeError:  # whoever reads the answers has read enough
+    except BrokenPipeError:  # the reader has read enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         sys.exit(1)
     except KeyboardInterrupt:

@@ -50,7 +50,7 @@ class StreamingClient(NotebookClient):
     def execute_until_interrupted(self) -> None:
         """`execute` in a thread of its own: nbclient then leaves Ctrl-C to us, who end the kernel."""
         with ThreadPoolExecutor(1) as pool, tempfile.TemporaryFile() as said:
-            running = pool.submit(self.execute, stderr=said)  # kept aside: a kernel that Ctrl-C meets says so at length
+            running = pool.submit(self.execute, stderr=said)  # held back: a kernel that Ctrl-C meets says so at length
             try:
                 running.result()
             except DeadKernelError:

@@ -20,7 +20,7 @@ readable = recordings[recordings["samples"].notna()]
 
 
 def median_f0(path, fmax=400):
-    signal = read_signal(corpus.folder / path) / 32_768
+    signal = read_signal(corpus.source(path)) / 32_768
     f0, voiced, _ = librosa.pyin(signal, fmin=60, fmax=fmax, sr=SAMPLE_RATE, frame_length=4_096)
     return np.median(f0[voiced]) if voiced.any() else np.nan
 

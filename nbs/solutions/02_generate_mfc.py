@@ -17,7 +17,7 @@ from speaker_gender.sound.reading import read_signal
 corpus = resolve_corpus()
 recordings = load_recordings(corpus)
 examples = one_of_each_gender(recordings[recordings["samples"].notna()], digit=7)
-padded = mfc.pad(read_signal(corpus.folder / examples["female"]["path"]), front=0)
+padded = mfc.pad(read_signal(corpus.source(examples["female"]["path"])), front=0)
 
 
 def coefficients(signal, n_mfcc=12):
@@ -38,7 +38,7 @@ print("Variance over time of coefficients 0 to 39:", many.var(axis=1).round(0))
 
 # 3. Narrow bands alone do not show the harmonics of a low voice: a window of 25 ms blurs what lies closer than about
 # 160 Hz. With 64 ms the levels of neighbouring bands differ more: some lie on a harmonic, some between two.
-low = read_signal(corpus.folder / examples["male"]["path"])
+low = read_signal(corpus.source(examples["male"]["path"]))
 for win_length in (1_200, 3_072):
     options = {"n_fft": 8_192, "win_length": win_length, "hop_length": 480, "n_mels": 64, "fmin": 100, "fmax": 1_500}
     mel = librosa.feature.melspectrogram(y=low, sr=48_000, **options)

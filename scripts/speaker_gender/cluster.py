@@ -54,7 +54,7 @@ class ClusterBackend(DaskDistributedBackend):  # type: ignore[misc]  # joblib ha
         return super().retrieve_result_callback(out)
 
     def abort_everything(self, ensure_ready=True):
-        """Have the workers drop what nobody waits for any more."""
+        """Have the workers drop work whose result is not needed any more."""
         super().abort_everything(ensure_ready)
         pending = list(self._results)
         self._results.clear()

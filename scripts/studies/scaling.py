@@ -39,7 +39,7 @@ class Machine:
     price: float
 
 
-PRICES_OF = "2026-11-25"  # from memory, on demand, without tax; nobody has looked them up
+PRICES_OF = "2026-11-25"  # from memory, on demand, without tax, not looked up
 MACHINES = (
     Machine("AWS c7i.4xlarge, 16 vCPUs", 16, 0.714),
     Machine("AWS c7i.16xlarge, 64 vCPUs", 64, 2.856),

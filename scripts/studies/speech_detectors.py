@@ -5,7 +5,7 @@
 
 Every recording of the corpora is speech: a detector that finds none in it refuses it. So are the same recordings
 changed: trimmed tightly, levelled strongly, with an offset, at 8 kHz, in noise, clipped, whispered; and vowels that are
-held or sung. In the folders (Debian's packages of sounds for drums, games and desktops were used) nobody speaks: a
+held or sung. In the folders (Debian's packages of sounds for drums, games and desktops were used) there is no speech: a
 detector that finds speech there answers what it should not. Writes results/speech_detectors.json, where rows of
 detectors that are measured no longer are kept. WebRTC's detector is measured where `webrtcvad-wheels` is installed.
 """
@@ -156,7 +156,7 @@ def main() -> int:
     """Run the command line; returns the exit status."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("corpora", nargs="+", metavar="CORPUS", help="folders in AudioMNIST's layout")
-    parser.add_argument("--no-speech", nargs="*", type=Path, default=[], metavar="FOLDER", help="where nobody speaks")
+    parser.add_argument("--no-speech", nargs="*", type=Path, default=[], metavar="FOLDER", help="without speech")
     parser.add_argument("--each", type=int, default=100, help="recordings of each corpus that are changed")
     options = parser.parse_args()
     jobs: dict[str, tuple[list[Path], str]] = {}

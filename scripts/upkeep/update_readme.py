@@ -480,9 +480,7 @@ def run_times() -> str:
 def length_sentence() -> str:
     """What the length of a recording predicts, and what remains where every image is cropped alike."""
     found = read_json(RESULTS / "audiomnist" / "duration.json")
-    lines = [
-        "| AudioMNIST, folds of its paper | speakers | recordings | balanced accuracy | 95 % interval | ROC AUC |"
-    ]
+    lines = ["| AudioMNIST, folds of its paper | speakers | recordings | balanced accuracy | 95 % interval | ROC AUC |"]
     lines += ["|---|---|---|---|---|---|"]
     lines += [f"| {title} | {_score_cells(row)} |" for title, row in found["rows"].items()]
     return "\n".join([*lines, "", "`scripts/studies/duration.py`"])

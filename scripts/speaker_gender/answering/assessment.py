@@ -48,7 +48,7 @@ def unseen_recordings(corpus: Corpus, model: Path) -> pd.DataFrame:
     table = table[table["here"] & ~seen].reset_index(drop=True)
     if table.empty:
         raise CorpusError(f"{corpus.folder}: no recordings of speakers that {model.stem} was not trained on")
-    return table.assign(path=[corpus.folder / path for path in table["path"]])
+    return table.assign(path=table["path"].map(corpus.source))
 
 
 def unseen_readers(model: Path, source: str = "librispeech") -> pd.DataFrame:

@@ -48,7 +48,7 @@ def has_enough_sound(corpus: Corpus, table: pd.DataFrame) -> bool:
     -------
     bool
     """
-    available = table[[(corpus.folder / path).exists() for path in table["path"]]]
+    available = table[[corpus.has(path) for path in table["path"]]]
     if len(available) <= len(table) / 2:
         return False
     of_speakers = available.groupby(["gender", "speaker"]).size()

@@ -59,7 +59,7 @@ INK = "#010203"  # stands for the page's text colour in figures until they are i
 
 REASONS = {
     "silence": "it is silent. Is the microphone muted, or is another one in use?",
-    "no speech": "nobody is heard speaking in it (or in a whisper).",
+    "no speech": "no speech was found in it (or a whisper).",
     "too short": "there is hardly any speech in it. Say a whole word.",
 }
 

@@ -58,17 +58,20 @@ def one_of_each_gender(recordings: pd.DataFrame, *, digit: int) -> dict[str, pd.
     recordings : pd.DataFrame
         See audiomnist.load_recordings.
     digit : int
-        The one that is wanted. Of those that most genders say, the nearest to it is taken.
+        The one that is wanted. Of those that most genders say, the nearest to it is taken. In a corpus without digits
+        any recording is.
 
     Returns
     -------
     dict of str to pd.Series
         Gender → its row.
     """
+    chosen = recordings.sort_values("path")
     genders = recordings.groupby("digit")["gender"].nunique()
-    candidates = genders.index[genders == genders.max()]
-    nearest = min(candidates, key=lambda candidate: abs(candidate - digit), default=digit)
-    chosen = recordings[recordings["digit"] == nearest].sort_values("path")
+    if len(genders):  # a corpus of sentences has no digits
+        candidates = genders.index[genders == genders.max()]
+        nearest = min(candidates, key=lambda candidate: abs(candidate - digit))
+        chosen = chosen[chosen["digit"] == nearest]
     return {str(gender): rows.iloc[0] for gender, rows in chosen.groupby("gender")}
 
 

@@ -70,7 +70,7 @@ def lengths(corpus: Corpus, table: pd.DataFrame, images: np.ndarray) -> np.ndarr
     np.ndarray of float, shape (images,)
         Seconds. An image shows one second at most.
     """
-    if all((corpus.folder / path).is_file() for path in table["path"]):
+    if all(corpus.has(path) for path in table["path"]):
         headers = load_recordings(corpus).set_index("path")
         seconds = table["path"].map(headers["samples"] / headers["sample_rate"]).to_numpy(float)
         if np.isfinite(seconds).all():
@@ -133,7 +133,7 @@ def baseline_predictions(corpus: Corpus, table: pd.DataFrame, folds: list[pd.Ser
         ),
         LENGTH: length_predictions(corpus, table, images, folds),
     }
-    available = [(corpus.folder / path).exists() for path in table["path"]]
+    available = [corpus.has(path) for path in table["path"]]
     if np.mean(available) > 0.5:
         pitch = median_pitch(corpus, table["path"])
         found[F0] = predictions_by_fold(_threshold(), np.log2(pitch.to_numpy())[:, np.newaxis], table, folds)

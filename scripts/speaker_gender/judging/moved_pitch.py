@@ -7,9 +7,9 @@ import soxr
 from PIL import Image
 from tqdm.auto import tqdm
 
-from speaker_gender.caching import cached_json, file_digest
+from speaker_gender.caching import cached_json
 from speaker_gender.config import GENDERS, SAMPLE_RATE, SEED, WORKING_RATE
-from speaker_gender.corpora.corpus import Corpus
+from speaker_gender.corpora.corpus import Corpus, stamp_of
 from speaker_gender.images.views import VIEWS, shrink
 from speaker_gender.learning.folds import divide, first_network, first_network_key
 from speaker_gender.learning.networks import predict
@@ -67,13 +67,13 @@ def moved_pitch(corpus: Corpus, table: pd.DataFrame, *, count: int = RECORDINGS)
         '<view>, <gender>' → semitones (as text) → mean p_female. At '0' the pitch went up by three and back.
     """
     tested = table[divide(corpus, table, "grouped")[0] == "test"]
-    tested = tested[tested["path"].map(lambda path: (corpus.folder / path).exists())]
+    tested = tested[tested["path"].map(lambda path: corpus.has(path))]
     chosen = {
         str(gender): group["path"].sample(min(count, len(group)), random_state=SEED).tolist()
         for gender, group in tested.groupby("gender")
     }
     key = {
-        "recordings": [[path, file_digest(corpus.folder / path)] for paths in chosen.values() for path in paths],
+        "recordings": [[path, stamp_of(corpus.source(path))] for paths in chosen.values() for path in paths],
         "steps": [STEPS, THERE_AND_BACK],
         "networks": [first_network_key(corpus.seen_as(view), "grouped") for view in VIEWS],
         "views": [view.parameters for view in VIEWS.values()],
@@ -88,7 +88,7 @@ def _predicted(corpus: Corpus, chosen: dict[str, list[str]]) -> dict[str, dict[s
     work = [(gender, step) for gender in chosen for step in STEPS]
     for gender, step in tqdm(work, "moved pitch", unit="step", leave=False):
         moves = (step,) if step else THERE_AND_BACK
-        recordings = [read_signal(corpus.folder / path, sample_rate=WORKING_RATE) for path in chosen[gender]]
+        recordings = [read_signal(corpus.source(path), sample_rate=WORKING_RATE) for path in chosen[gender]]
         signals = [with_pitch_moved(signal, *moves) for signal in recordings]
         for view, (network, card) in networks.items():
             images = [Image.fromarray(VIEWS[view].image(signal, front=0)).convert("L") for signal in signals]

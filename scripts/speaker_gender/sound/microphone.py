@@ -34,7 +34,7 @@ CLIPPED_SAMPLES = 3  # at the extremes of 16 bits
 WARNINGS = {
     "clipped": "it is clipped: speak more softly or further from the microphone",
     "silence": "it is silent: is the microphone muted, or another one in use (--list-devices)?",
-    "no speech": "nobody is heard speaking in it",
+    "no speech": "no speech was found in it",
     "too short": "there is hardly any speech in it",
 }
 
