@@ -29,7 +29,7 @@ COLUMNS = ("file", "answer", "gender", "p_female", "p_male", "seconds", "windows
 
 
 def parse(arguments: list[str] | None) -> argparse.Namespace:
-    """The options, with the sound files among what was named, and the others."""
+    """The options, with the sound files among what was named; the others are said to be left out."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("paths", nargs="+", type=Path, metavar="FILE_OR_FOLDER")
     form = parser.add_mutually_exclusive_group()
@@ -46,24 +46,30 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
         options.files, others = sound_files(options.paths)
     except OSError as error:
         parser.error(f"{error.filename}: cannot be read ({error.strerror})")
+    _name_left_out(others)
     if not options.files:
         parser.error("there is no sound file in what was named")
-    options.others = others
     return options
+
+
+def _name_left_out(others: list[Path]) -> None:
+    """Says of each file in a folder that has no sound file's suffix that it is left out."""
+    if others:
+        from speaker_gender.sound.reading import printable  # here, because it takes a tenth of a second to import
+
+        for other in others:
+            print(f"{printable(other)}: not a sound file, left out", file=sys.stderr)
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; returns the exit status."""
-    options = parse(arguments)
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # its threads cost more than they gain in products this small
+    options = parse(arguments)
     # Imported late, so that wrong usage is answered at once.
     from speaker_gender.answering.classifier import default_model, load_classifier
     from speaker_gender.learning.model_files import ModelError
     from speaker_gender.parallel import ClusterError
-    from speaker_gender.sound.reading import printable
 
-    for other in options.others:
-        print(f"{printable(other)}: not a sound file, left out", file=sys.stderr)
     try:
         return int(_classify(options, load_classifier(options.model or default_model())))
     except (ModelError, ClusterError) as error:
@@ -98,19 +104,26 @@ def _classify(options: argparse.Namespace, classifier) -> bool:
 def _write_extras(options: argparse.Namespace, classifier, path: Path, answer) -> bool:
     """Writes what was asked for beside the answer; False where it could not be."""
     from speaker_gender.learning.model_files import ModelError
+    from speaker_gender.sound.reading import printable
 
+    target = path
     try:
         if options.timeline and answer.seconds is not None:
             from speaker_gender.answering.exports import SUFFIXES, write_timeline
 
             name = f"{_file_name(path, options.files, options.timeline_folder)}.gender{SUFFIXES[options.timeline]}"
-            write_timeline(answer, (options.timeline_folder or path.parent) / name, form=options.timeline)
+            target = (options.timeline_folder or path.parent) / name
+            write_timeline(answer, target, form=options.timeline)
         if options.images and answer.gender:
             from speaker_gender.answering.explanation import draw_answer  # here: matplotlib and torch take seconds
 
-            draw_answer(classifier, answer, options.images / f"{_file_name(path, options.files, options.images)}.png")
-    except (OSError, ModelError) as error:
+            target = options.images / f"{_file_name(path, options.files, options.images)}.png"
+            draw_answer(classifier, answer, target)
+    except ModelError as error:
         print(error, file=sys.stderr)
+        return False
+    except OSError as error:
+        print(f"{printable(target)}: cannot be written ({error.strerror or error})", file=sys.stderr)
         return False
     return True
 
@@ -173,7 +186,9 @@ if __name__ == "__main__":
     silence_libraries()
     try:
         sys.exit(main())
-    except BrokenPipeError:  # the reader has read enough
+    except OSError as error:  # of the stream that the answers go to
+        if not isinstance(error, BrokenPipeError):  # where the reader has read enough
+            print(f"The answers cannot be written ({error.strerror})", file=sys.stderr)
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         sys.exit(1)
     except KeyboardInterrupt:

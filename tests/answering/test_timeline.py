@@ -126,3 +126,21 @@ def test_folders_are_searched_through_and_what_is_no_sound_is_named(tmp_path, ca
     out, err = capsys.readouterr()
     assert json.loads(out)["file"] == str(deep / "seven.WAV")
     assert err == f"{tmp_path / 'notes.docx'}: not a sound file, left out\n"
+
+
+def test_where_there_is_no_sound_file_the_others_are_named_too(tmp_path, capsys):
+    (tmp_path / "notes.docx").write_text("notes")
+    with pytest.raises(SystemExit) as stopped:
+        classify_wavs.main([str(tmp_path)])
+    err = capsys.readouterr().err
+    assert stopped.value.code == 2 and "Traceback" not in err
+    assert err.startswith(f"{tmp_path / 'notes.docx'}: not a sound file") and err.endswith("what was named\n")
+
+
+def test_a_timeline_that_cannot_be_written_is_one_line_and_the_answer_is_there(tmp_path, capsys):
+    folder = tmp_path / "timelines"
+    folder.write_text("a file where the folder should be")
+    assert classify_wavs.main([str(FEMALE), "--timeline", "csv", "--timeline-folder", str(folder), "--json"]) == 1
+    out, err = capsys.readouterr()
+    assert json.loads(out)["gender"] == "female"
+    assert err.startswith(str(folder)) and "cannot be written" in err and err.count("\n") == 1 and "Errno" not in err

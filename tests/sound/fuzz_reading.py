@@ -5,10 +5,10 @@
     python tests/sound/fuzz_reading.py FOLDER -max_total_time=600 -rss_limit_mb=4000 -print_final_stats=1
 
 Not run by pytest. The first run fills FOLDER with seeds, pieces of the WAVs of AudioMNIST and AudioMNIST_AZ beside the
-project (or of noise) in many formats; new inputs are added to them. It stops at the first input that raises anything
-but AudioError, says more than one line, takes 5 s of processor time or raises the memory's peak by 500 MB, and keeps
-that input as crash-*. The whole process grows by tens of kilobytes an input, because atheris remembers what it has seen
-being compared; without it the memory stays the same. Options: llvm.org/docs/LibFuzzer.html.
+project (or of noise) in many formats of both libraries; new inputs are added to them. It stops at the first input that
+raises anything but AudioError, says more than one line, takes 5 s of processor time or raises the memory's peak by
+500 MB, and keeps that input as crash-*. The whole process grows by tens of kilobytes an input, because atheris
+remembers what it has seen being compared; without it the memory stays the same. Options: llvm.org/docs/LibFuzzer.html.
 """
 
 import resource
@@ -20,6 +20,7 @@ from pathlib import Path
 import atheris
 import numpy as np
 import soundfile
+import soxr
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "scripts"))
 
@@ -40,7 +41,9 @@ FILE = Path(tempfile.mkdtemp(prefix="fuzz_audio_")) / "sound"
 
 
 def make_seeds(folder: Path) -> None:
-    """A quarter of a second of several recordings, mono and stereo, in every format that libsndfile writes them in."""
+    """A quarter of a second of several recordings, mono and stereo, as libsndfile writes them, and mono by FFmpeg."""
+    from test_formats import FORMATS as BY_FFMPEG  # here: it imports what atheris is to instrument first
+
     folder.mkdir(parents=True, exist_ok=True)
     wavs = sorted(ROOT.parent.glob("AudioMNIST*/data/*/*.wav"))
     sounds = [soundfile.read(wav, frames=12_000) for wav in wavs[:: max(1, len(wavs) // 4)]]
@@ -54,6 +57,9 @@ def make_seeds(folder: Path) -> None:
                     soundfile.write(path, channels, rate, format=container, subtype=subtype)
                 except soundfile.LibsndfileError:  # not every format has every rate and two channels
                     path.unlink(missing_ok=True)
+        for name, encode in BY_FFMPEG.items():
+            seed = encode(signal=32_768 * soxr.resample(sound, rate, 16_000))
+            (folder / f"seed_{number}_{name.replace(' ', '_')}").write_bytes(seed)
 
 
 def peak() -> int:

@@ -4,9 +4,11 @@ import functools
 import io
 import json
 import os
+import signal
 import struct
 import subprocess
 import sys
+import time
 import tracemalloc
 from pathlib import Path
 
@@ -289,6 +291,32 @@ def test_answers_that_nobody_reads_any_more_end_without_a_word(tmp_path):
         program.stdout.readline()
         program.stdout.close()
         assert not program.stderr.read().strip()
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no device here that is always full")
+@pytest.mark.parametrize("form", [[], ["--json"], ["--csv"]], ids=str)
+def test_answers_that_cannot_be_written_are_one_line(tmp_path, form):
+    (tmp_path / "text.wav").write_bytes(REFUSED["text"][0])
+    command = [sys.executable, ROOT / "scripts" / "classify_wavs.py", tmp_path, *form]
+    with open("/dev/full", "wb") as full:
+        ran = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, timeout=300)
+    assert ran.returncode == 1 and ran.stderr == "The answers cannot be written (No space left on device)\n"
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.name == "nt", reason="Windows has other signals")
+@pytest.mark.parametrize("n_files", [3, 120], ids=["in one process", "in many"])
+def test_ctrl_c_ends_it_at_once_and_without_a_traceback(tmp_path, n_files):
+    sparse_wav(tmp_path / "0.wav", seconds=7_200, rate=48_000)  # takes long
+    for number in range(1, n_files):
+        (tmp_path / f"{number}.wav").hardlink_to(tmp_path / "0.wav")
+    command = [sys.executable, ROOT / "scripts" / "classify_wavs.py", tmp_path]
+    streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, **streams, start_new_session=True) as program:
+        time.sleep(4)
+        os.killpg(program.pid, signal.SIGINT)
+        out, err = program.communicate(timeout=30)
+    assert program.returncode == 130 and err == "\nStopped\n" and not out
 
 
 def test_a_leading_dash_is_a_name_after_two_dashes(stub, tmp_path, monkeypatch, capsys):
