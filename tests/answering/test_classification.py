@@ -15,7 +15,13 @@ from PIL import Image
 from safetensors.torch import save
 
 import classify_wavs
-from speaker_gender.answering.classification import classify_recording, classify_recordings, combine, window_images
+from speaker_gender.answering.classification import (
+    CLIPPED,
+    classify_recording,
+    classify_recordings,
+    combine,
+    window_images,
+)
 from speaker_gender.answering.classifier import load_classifier
 from speaker_gender.config import RECORDING_SAMPLES, ROOT
 from speaker_gender.images.views import VIEWS
@@ -88,6 +94,20 @@ def test_a_file_without_an_answer_says_why_and_the_others_are_answered(model, wa
     assert status == 1
     assert [answer["gender"] is None for answer in found] == [True, True, True, False]
     assert found[0]["reason"] == "silence" and all(answer["reason"] for answer in found[:3])
+
+
+@pytest.mark.parametrize("offset", [0, 0.3])
+def test_a_clipped_recording_is_classified_with_a_warning_whatever_its_offset(model, tmp_path, offset):
+    signal = read_signal(ROOT / "nbs" / "my_wavs" / "synthetic_male_nine.wav") / 32_768
+    signal *= 0.6 / np.abs(signal).max()
+    limit = np.quantile(np.abs(signal), 0.9)
+    for name, sound in (("clipped", signal.clip(-limit, limit)), ("plain", signal)):
+        soundfile.write(tmp_path / f"{name}.wav", sound + offset, 48_000)
+    clipped, plain = (
+        classify_recording(load_classifier(model), tmp_path / f"{name}.wav") for name in ("clipped", "plain")
+    )
+    assert clipped.gender and clipped.warning == CLIPPED
+    assert plain.gender and plain.warning is None
 
 
 def test_the_table_is_one_line_a_file(model, wav, capsys):

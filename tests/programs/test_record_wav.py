@@ -207,11 +207,23 @@ ALSA_NULL = "Discard all samples (playback) or generate zero samples (capture)"
 def test_null_devices_and_monitors_are_no_microphones(monkeypatch):
     import miniaudio
 
-    names = [ALSA_NULL, "Monitor of Built-in Audio", "Webcam C270 Mono", "alsa_output.pci.analog-stereo.monitor"]
-    devices = types.SimpleNamespace(get_captures=lambda: [{"name": name, "id": name} for name in names])
+    def device(name, identifier="alsa_input.usb"):
+        device_id = miniaudio.ffi.new("ma_device_id *")
+        miniaudio.ffi.buffer(device_id)[: len(identifier)] = identifier.encode()
+        return {"name": name, "id": device_id}
+
+    found = [
+        device(ALSA_NULL),
+        device("Monitor of Built-in Audio"),
+        device("Moniteur de Audio interne", "alsa_output.pci.analog-stereo.monitor"),
+        device("alsa_output.pci.analog-stereo.monitor"),
+        device("Alle Samples verwerfen", "null"),
+        device("Webcam C270 Mono"),
+    ]
+    devices = types.SimpleNamespace(get_captures=lambda: found)
     monkeypatch.setattr(miniaudio, "Devices", lambda backends: devices)
     assert [device["name"] for device in microphone.microphones()] == ["Webcam C270 Mono"]
-    names[2] = ALSA_NULL
+    found[-1] = device(ALSA_NULL)
     for wanted in (None, "1"):
         with pytest.raises(RecordingError, match="no microphone"):
             microphone.Microphone(wanted)
@@ -284,6 +296,9 @@ def virtual_microphone(environment, tmp_path):
     server += ["-L", "module-null-sink sink_name=mic rate=48000 channels=1 format=s16le"]
     source = "module-remap-source master=mic.monitor source_name=real rate=48000 channels=1 format=s16le remix=no"
     server += ["-L", f"{source} source_properties=device.description=Microphone"]  # monitors are no microphones
+    in_french = tmp_path / "in_french.pa"  # as a desktop in French describes it
+    in_french.write_text('update-source-proplist mic.monitor device.description="Moniteur de Audio interne"\n')
+    server += ["-F", str(in_french)]
     quiet = {"env": environment, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     started = [subprocess.Popen(server, **quiet)]
     try:

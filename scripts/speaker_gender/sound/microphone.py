@@ -24,9 +24,10 @@ PATIENCE = 3  # seconds without sound after which the microphone is given up
 QUIETEST_SHOWN = -60  # dBFS, the left end of the level meter
 
 
-# What sound systems offer beside microphones: ALSA's null device, which sends zeros, and what outputs play.
+# What sound systems offer beside microphones: ALSA's null device, which sends zeros, and what outputs play. Their
+# descriptions are in the desktop's language (PulseAudio: "Moniteur de …"), their identifiers are not.
 NOT_MICROPHONES = re.compile(
-    r"discard all samples|^monitor of |\.monitor$|\bnull (output|input|device)\b", re.IGNORECASE
+    r"discard all samples|^monitor of |\.monitor$|^null$|\bnull (output|input|device)\b", re.IGNORECASE
 )
 CLIPPED_SAMPLES = 3  # at the extremes of 16 bits
 
@@ -174,10 +175,22 @@ def microphones() -> list[dict]:
             found = miniaudio.Devices(backends()).get_captures()
     except miniaudio.MiniaudioError:
         found = []
-    found = [device for device in found if not NOT_MICROPHONES.search(device["name"])]
+    found = [
+        device
+        for device in found
+        if not any(NOT_MICROPHONES.search(name) for name in (device["name"], identifier(device)))
+    ]
     if not found:
         raise RecordingError("no microphone or sound server found")
     return found
+
+
+def identifier(device: dict) -> str:
+    """What the sound server itself calls a device of `microphones`, whatever the language; '' where it has no text."""
+    import miniaudio
+
+    text = bytes(miniaudio.ffi.buffer(device["id"])).partition(b"\0")[0]
+    return text.decode(errors="replace")
 
 
 def choose(found: list[dict], wanted: str) -> dict:
