@@ -110,10 +110,10 @@ def seeds_sentences(card: dict) -> str:
     of_auxiliary = _runs_like(auxiliary, folder, "mfc_auxiliary_seed*.json")
     seeds = [str(run["recipe"]["seed"]) for run in of_auxiliary]
     return (
-        f"Over {_seeds_of(runs)}, on whose splits nothing was chosen: {_spread(runs)}. With the speaker and the digit "
-        f"as further targets, {auxiliary['recipe']['epochs']} epochs, over seeds {', '.join(seeds)}: "
-        f"{_spread(of_auxiliary)}. That recipe was chosen on these validation images, and it rewards a network that "
-        f"recognises its speakers."
+        f"Mean and standard deviation over {_seeds_of(runs)}, on whose splits nothing was chosen: {_spread(runs)}. "
+        f"With the speaker and the digit as further targets ({auxiliary['recipe']['epochs']} epochs, seeds "
+        f"{', '.join(seeds)}): {_spread(of_auxiliary)}. That recipe was chosen on these images, and it rewards a "
+        f"network that recognises its speakers."
     )
 
 
@@ -150,7 +150,8 @@ def precision_sentence() -> str:
     shipped = read_json(RESULTS / "shipped" / "gender.json")
     members = [{"history": history} for history in shipped["history"].values()]
     return (
-        f"Seeds {' and '.join(map(str, seeds))} on AudioMNIST, random split, with auxiliary targets: in "
+        f"Seeds {' and '.join(map(str, seeds))} on AudioMNIST, random split, with auxiliary targets, mean and standard "
+        f"deviation: in "
         f"{card['precision']} {_spread(runs)}; in {others[0]['precision']} {_spread(others)}. Summation in another "
         f"order gives other weights, as another seed does. The {len(members)} networks of the shipped model differ in "
         f"the seed alone; on {shipped['speakers']['valid']} held-out speakers: {_spread(members)}."
@@ -167,10 +168,7 @@ def _spread(runs: list[dict]) -> str:
     errors, f1 = ([run["history"][-1][score] for run in runs] for score in ("error_rate", "f1_score"))
     if len(runs) < 2:
         return f"error rate {100 * errors[0]:.2f} %, F1 {f1[0]:.4f}"
-    return (
-        f"error rate {100 * mean(errors):.2f} ± {100 * stdev(errors):.2f} %, "
-        f"F1 {mean(f1):.4f} ± {stdev(f1):.4f} (mean and standard deviation)"
-    )
+    return f"error rate {100 * mean(errors):.2f} ± {100 * stdev(errors):.2f} %, F1 {mean(f1):.4f} ± {stdev(f1):.4f}"
 
 
 def grad_cam_sentences() -> str:
@@ -197,12 +195,12 @@ def grad_cam_summary() -> str:
     orders = [row for row in found["deletion"] if row["network"] == ALL_NETWORKS and row["order"] != OWN]
     beaten = [row["order"] for row in orders if row["above_own_low"] > 0]
     others = [row["order"] for row in orders if row["above_own_low"] <= 0]
-    finds = "finds what matters better than " + ", ".join(beaten) if beaten else "beats no other order"
+    finds = "finds what matters better than " + " and ".join(beaten) if beaten else "beats no other order"
     return (
-        f"The study read its maps as *female: attention slightly higher up*. In {n_networks} networks the share of "
-        f"attention differs between women's and men's images, in all of them alike and with an interval clear of zero, "
-        f"in coefficients {', '.join(agreed) or 'none'}. Deleted in its own order, an image's map {finds}"
-        f"{', but not better than ' + ', '.join(others) if others else ''}."
+        f"The study read its maps as *female: attention slightly higher up*. In all of {n_networks} networks, and with "
+        f"an interval clear of zero, the share of attention differs between women's and men's images in coefficients "
+        f"{', '.join(agreed) or 'none'}. Deleted in its own order, an image's own map {finds}"
+        f"{', but not better than ' + ' and '.join(others) if others else ''}."
     )
 
 

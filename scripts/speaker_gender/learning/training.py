@@ -298,7 +298,7 @@ def runs_table(cards: list[dict], *, like: dict) -> pd.DataFrame:
         }
         for card in runs
     }
-    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("seed").round(4).sort_index()
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("seed").sort_index()
 
 
 def load_learner(path: Path, dls: DataLoaders, recipe: Recipe, card: dict) -> Learner:
