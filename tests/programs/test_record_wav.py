@@ -75,7 +75,7 @@ def test_silence_noise_and_clipping_are_warned_of_and_speech_is_not():
     assert "silent" in warning(np.arange(SAMPLE_RATE, dtype=np.int16) % 2, sample_rate=SAMPLE_RATE)
     assert "clipped" in warning(spoken(0.2, seconds=1, level=60_000), sample_rate=SAMPLE_RATE)
     noise = np.random.default_rng(0).normal(0, 1_000, SAMPLE_RATE).astype(np.int16)
-    assert "nobody" in warning(noise, sample_rate=SAMPLE_RATE)
+    assert "no speech" in warning(noise, sample_rate=SAMPLE_RATE)
 
 
 @pytest.mark.parametrize("name", ["seven", "seven.wav", "Zəhra_2", "my first one", "take-1.b", "7"])

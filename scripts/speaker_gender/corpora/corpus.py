@@ -16,6 +16,9 @@ from speaker_gender.parallel import batch_size, cluster_address, parallel
 from speaker_gender.sound.reading import printable
 from speaker_gender.sound.remote import is_url, located, url_digest
 
+# pandas stores strings with pyarrow where it is installed, which cannot hold file names that are no valid UTF-8.
+pd.options.mode.string_storage = "python"
+
 BATCH = 64  # recordings whose content a worker of a cluster digests before it reports back
 
 

@@ -323,7 +323,7 @@ def make_speaker(folder: Path, number: int, key: str, *, n_repetitions: int, see
 
 
 def make_demo_corpus(
-    folder: Path, *, n_speakers: int = 200, n_repetitions: int = 2, n_workers: int | None = None, seed: int = SEED
+    folder: Path, *, n_speakers: int = 200, n_repetitions: int = 1, n_workers: int | None = None, seed: int = SEED
 ) -> Path:
     """Make the demo corpus where it is not complete yet.
 

@@ -43,7 +43,7 @@ class Recipe:
 
 
 MANY_IMAGES = 10_000
-LEAST_STEPS = 250  # batches that a network of a small corpus is trained on, within these numbers of epochs
+LEAST_STEPS = 150  # batches that a network of a small corpus is trained on, within these numbers of epochs
 FEWEST_EPOCHS, MOST_EPOCHS = 5, 30
 
 # Seeds of the splits that errors are reported on. The recipes were chosen on the splits of seeds 42 to 44.
