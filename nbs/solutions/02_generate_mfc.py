@@ -20,10 +20,10 @@ examples = one_of_each_gender(recordings[recordings["samples"].notna()], digit=7
 padded = mfc.pad(read_signal(corpus.source(examples["female"]["path"])), front=0)
 
 
-def coefficients(signal, n_mfcc=12):
+def coefficients(signal, n_mfcc=12, lifter=22):
     emphasised = np.append(signal[0], signal[1:] - 0.97 * signal[:-1])
     return librosa.feature.mfcc(
-        y=emphasised, sr=48_000, n_mfcc=n_mfcc, lifter=22, n_fft=1_200, hop_length=480, center=False, n_mels=40
+        y=emphasised, sr=48_000, n_mfcc=n_mfcc, lifter=lifter, n_fft=1_200, hop_length=480, center=False, n_mels=40
     )
 
 
@@ -32,8 +32,8 @@ def coefficients(signal, n_mfcc=12):
 difference = coefficients(padded) - coefficients(padded / 32_768)
 print("Mean change of each coefficient:", difference.mean(axis=1).round(1))
 
-# 2. Coefficients beyond 12 hold finer ripples. For a high voice, the harmonics are one of them.
-many = coefficients(padded, n_mfcc=40)
+# 2. Coefficients beyond 12 hold finer ripples. Where the variance rises again, the ripple is that of the harmonics.
+many = coefficients(padded, n_mfcc=40, lifter=0)
 print("Variance over time of coefficients 0 to 39:", many.var(axis=1).round(0))
 
 # 3. Narrow bands alone do not show the harmonics of a low voice: a window of 25 ms blurs what lies closer than about

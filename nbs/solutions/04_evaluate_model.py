@@ -40,7 +40,7 @@ if len(wrong):
         print(f"{len(wrong)} misclassified images, shares per row for the {title} class:")
         print(shares.groupby(level="gender").mean().round(2))
 
-# 3. Delete the loudest frames first, until the prediction turns.
+# 3. Delete the loudest columns first, seven at a time. Read off where p(female) crosses 0.5.
 first = images[0].astype(float)
 order = np.argsort(first[: max(1, first.shape[0] // 12)].mean(axis=0))[::-1]
 for n_frames in range(0, first.shape[1] + 1, 7):

@@ -73,7 +73,7 @@ def data_card(found: dict) -> str:
         *(f"| {' | '.join(row)} |" for row in found["corrections"]),
         "",
         "**The trap in it.** Each speaker says each digit fifty times. A random split puts every speaker into training "
-        "and test. A score on such a split measures how well seen speakers are recognised (notebook 05).",
+        "and test. A score on such a split is one of seen speakers (notebook 05).",
         "",
         f"**What the label means.** {MEANING} {NOT_FOR}",
     ]
@@ -133,8 +133,8 @@ def model_card(card: dict, assessments: list[dict], left_out: dict[str, int], *,
         "genders weighing the same.",
         "",
         "**Known failings.** Low female voices, high male voices and pitch-shifted voices are difficult: notebook 07 "
-        "shows where its prediction changes. Its threshold is a compromise between people who read aloud and people "
-        "who raise their voice for single words. About one in 25 sounds without speech is taken for speech "
+        "shows where its prediction changes. Its threshold is a compromise between corpora: where it errs differs "
+        "by corpus. About one in 25 sounds without speech is taken for speech "
         "(`results/speech_detectors.json`) and classified.",
         "",
         f"**What the label means.** {MEANING}",
