@@ -61,14 +61,15 @@ def rates(benchmark: dict, scaling: dict) -> dict[str, float]:
     -------
     dict
         Recordings or images a second of one core: 'images of WAVs', 'images of clips', 'classification', 'training',
-        'listing' (headers, maps, keys and splits). 'memory': bytes a recording in the process that plans. 'batches':
+        'listing' (headers, maps, keys and splits). 'memory': bytes a recording in the process that plans,
+        and 'memory at the start' without any. 'batches':
         handed out by a scheduler a second. 'seconds', 'recording', 'image': seconds and bytes of a clip and its image.
         'shard': bytes of an image in a shard.
     """
     clips, wavs = (scaling["clips"]["found"][kind] for kind in ("clips of Common Voice", "WAVs of a second"))
     sizes = {int(size): found for size, found in scaling["table"]["found"].items()}
     largest = max(sizes)
-    memory = np.polyfit(list(sizes), [found["peak_bytes"] for found in sizes.values()], 1)[0]
+    memory, start = np.polyfit(list(sizes), [found["peak_bytes"] for found in sizes.values()], 1)
     stored, n_stored = scaling["reading"]["found"]["stored"], scaling["reading"]["found"]["images"]
     wrapping = (stored["shards"]["bytes"] - stored["jpegs"]["bytes"]) / n_stored
     return {
@@ -78,6 +79,7 @@ def rates(benchmark: dict, scaling: dict) -> dict[str, float]:
         "training": _a_core_second(benchmark["training"]),
         "listing": 1 / (sum(sizes[largest]["seconds"].values()) / largest + 1 / clips["headers_a_core_second"]),
         "memory": float(memory),
+        "memory at the start": float(start),
         "batches": scaling["scheduler"]["found"]["a_second"],
         "seconds": clips["seconds_a_clip"],
         "recording": clips["bytes_a_recording"],
@@ -166,7 +168,7 @@ def _limits(rate: dict[str, float]) -> str:
     few, some, many = CLIPS
     hours = {clips: clips / rate["images of clips"] / 3_600 for clips in CLIPS}
     feeds = rate["batches"] * LARGEST_BATCH / rate["images of clips"]
-    plans = {clips: clips * rate["memory"] / 1e9 for clips in CLIPS}
+    plans = {clips: (rate["memory at the start"] + clips * rate["memory"]) / 1e9 for clips in CLIPS}
     decoded = {clips: clips * 32 * 112 / 1e9 for clips in CLIPS}
     return "\n".join(
         [
