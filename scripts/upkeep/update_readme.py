@@ -24,7 +24,7 @@ from speaker_gender.caching import write_atomically
 from speaker_gender.config import GENDERS, RESULTS, ROOT
 from speaker_gender.judging.attention import ALL_NETWORKS
 from speaker_gender.judging.baselines import F0, LENGTH
-from speaker_gender.judging.comparisons import mel_sentence
+from speaker_gender.judging.comparisons import in_points, mel_sentence
 from speaker_gender.judging.map_tests import OTHER, OWN
 from upkeep.cards import data_card, model_card, names_of, share_of
 
@@ -361,12 +361,6 @@ def ceiling_sentence() -> str:
     )
 
 
-def points(gain: dict) -> str:
-    """A paired difference (see comparisons.paired_difference) in percentage points, with its 95 % interval."""
-    low, high = gain["interval"]
-    return f"{100 * gain['difference']:+.1f} percentage points ({100 * low:+.1f} to {100 * high:+.1f})"
-
-
 def gain_sentence() -> str:
     """What an image that keeps the pitch gains on unseen speakers, and whether it is the pitch."""
     methods = read_json(RESULTS / "audiomnist_az" / "methods.json")["comparisons"]
@@ -374,11 +368,11 @@ def gain_sentence() -> str:
     gain = methods["harmonic compared with mfc"]["all"]
     return (
         f"View *harmonic* keeps it. On {gain['recordings']:,} recordings of {gain['speakers']} unseen speakers of "
-        f"AudioMNIST_AZ, a development set, its balanced accuracy is {100 * gain['first']:.1f} %: {points(gain)} "
-        f"compared with the study's images, {points(methods[f'harmonic compared with {F0}']['all'])} compared "
+        f"AudioMNIST_AZ, a development set, its balanced accuracy is {100 * gain['first']:.1f} %: {in_points(gain)} "
+        f"compared with the study's images, {in_points(methods[f'harmonic compared with {F0}']['all'])} compared "
         f"with a threshold "
         f"on the median F0. In small networks of three seeds, smoothing the harmonics away changes it by "
-        f"{points(smoothed['gain'])}."
+        f"{in_points(smoothed['gain'])}."
     )
 
 
@@ -390,7 +384,7 @@ def owed_sentences() -> str:
         f"accuracy | 95 % interval over speakers | ROC AUC | compared with harmonic |",
         "|---|---|---|---|---|---|---|",
     ]
-    lines += [f"| {title} | {_score_cells(row)} | {points(row['gain'])} |" for title, row in views["rows"].items()]
+    lines += [f"| {title} | {_score_cells(row)} | {in_points(row['gain'])} |" for title, row in views["rows"].items()]
     return "\n".join([*lines, "", f"{mel_sentence(views)} (`scripts/studies/compare_views.py`)", "", f0_sentences()])
 
 
@@ -404,9 +398,9 @@ def f0_sentences() -> str:
                 gain = both["all"]
                 others = ""
                 if "without_doubtful" in both:
-                    others = f"; without {names_of(found['doubtful'])} {points(both['without_doubtful'])}"
+                    others = f"; without {names_of(found['doubtful'])} {in_points(both['without_doubtful'])}"
                 sentences.append(
-                    f"{title.partition(' compared')[0]}, {found['corpus']}: {points(gain)}, {gain['recordings']:,} "
+                    f"{title.partition(' compared')[0]}, {found['corpus']}: {in_points(gain)}, {gain['recordings']:,} "
                     f"recordings of {gain['speakers']} speakers{others}"
                 )
     return (
@@ -442,7 +436,7 @@ def shipped_sentence() -> str:
         f"refusals wrong, its balanced accuracy is {100 * on_az['scores']['balanced_accuracy']:.1f} % "
         f"(AudioMNIST_AZ, {on_az['images']:,} recordings of {on_az['speakers']} speakers; men {men}, women {women}) "
         f"and {100 * on_ukrainian['scores']['balanced_accuracy']:.1f} % (Ukrainian digits, {on_ukrainian['images']:,} "
-        f"recordings of {on_ukrainian['speakers']} speakers): {points(over_f0[0])} and {points(over_f0[1])} "
+        f"recordings of {on_ukrainian['speakers']} speakers): {in_points(over_f0[0])} and {in_points(over_f0[1])} "
         f"compared with a threshold on F0 that is fitted on the same corpus. [All "
         f"results](results/README.md#unseen-speakers), with "
         f"and without doubtful labels."
