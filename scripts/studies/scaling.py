@@ -240,12 +240,13 @@ def _processes(measured: dict) -> str:
             rows.append([number, str(run["seed"]), f"{run['error_rate']:.2%}", f"{run['images_a_second']:.0f}"])
     one, two = ([run["images_a_second"] for run in found[number]] for number in ("1", "2"))
     split = found["1"][0]["split"]
+    error = np.mean([run["error_rate"] for runs in found.values() for run in runs])
     return (
         f"The small network, 4 epochs, batches of 64 images in all, {split['train']:,} training and "
         f"{split['valid']:,} validation images of AudioMNIST, one thread a process, gloo.\n\n{_markdown(rows)}\n\n"
         f"Two processes train {np.median(two) / np.median(one):.2f} × as fast as one. The {measured['cores']} cores "
         f"were shared with other programs (load average {measured['load']:.1f}). The standard error of an error rate "
-        f"of 5 % of {split['valid']:,} images is {(0.05 * 0.95 / split['valid']) ** 0.5:.1%}."
+        f"of {error:.1%} of {split['valid']:,} images is {(error * (1 - error) / split['valid']) ** 0.5:.2%}."
     )
 
 
