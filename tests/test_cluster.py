@@ -114,11 +114,18 @@ def wait_for_images(folder: Path, n_images: int, program: subprocess.Popen) -> N
         time.sleep(0.01)
 
 
+@pytest.fixture(scope="module")
+def made() -> dict[str, bytes]:
+    return {}
+
+
 @pytest.fixture
-def locally(many) -> dict[str, bytes]:
-    """The images that this process makes of the corpus."""
-    generate_images(many, load_recordings(many))
-    return jpegs(many.images)
+def locally(many, made) -> dict[str, bytes]:
+    """The images that this process makes of the corpus, once: it is the same for each test."""
+    if not made:
+        generate_images(many, load_recordings(many))
+        made |= jpegs(many.images)
+    return made
 
 
 def without_progress(stderr: str) -> list[str]:
