@@ -63,7 +63,6 @@ def _name_left_out(others: list[Path]) -> None:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; returns the exit status."""
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # its threads cost more than they gain in products this small
     options = parse(arguments)
     # Imported late, so that wrong usage is answered at once.
     from speaker_gender.answering.classifier import default_model, load_classifier

@@ -20,7 +20,7 @@ from speaker_gender.corpora.audiomnist import METADATA, load_recordings
 from speaker_gender.corpora.corpus import Corpus
 from speaker_gender.images.generation import generate_images
 from speaker_gender.learning.voices import Source, augmented_images
-from speaker_gender.parallel import ClusterError, batch_size, parallel
+from speaker_gender.parallel import ClusterError, batch_size, n_workers, parallel
 
 OPTIONAL = ("dask", "distributed", "webdataset", "accelerate", "bokeh")  # pandas itself imports pyarrow where it is
 EVERYTHING = f"""
@@ -114,11 +114,18 @@ def wait_for_images(folder: Path, n_images: int, program: subprocess.Popen) -> N
         time.sleep(0.01)
 
 
+@pytest.fixture(scope="module")
+def made() -> dict[str, bytes]:
+    return {}
+
+
 @pytest.fixture
-def locally(many) -> dict[str, bytes]:
-    """The images that this process makes of the corpus."""
-    generate_images(many, load_recordings(many))
-    return jpegs(many.images)
+def locally(many, made) -> dict[str, bytes]:
+    """The images that this process makes of the corpus, once: it is the same for each test."""
+    if not made:
+        generate_images(many, load_recordings(many))
+        made |= jpegs(many.images)
+    return made
 
 
 def without_progress(stderr: str) -> list[str]:
@@ -246,4 +253,5 @@ def test_nothing_of_it_is_imported_by_those_who_do_not_ask_for_it():
 def test_without_a_cluster_the_work_is_done_here(monkeypatch):
     monkeypatch.delenv("CLUSTER", raising=False)
     monkeypatch.setattr(os, "cpu_count", lambda: 3)
+    assert [n_workers(n_items, each=100) for n_items in (0, 199, 250, 10**6)] == [1, 1, 2, 3]
     assert parallel().n_jobs == 3 and parallel(1).n_jobs == 1 and batch_size(10**6, local=16) == 16

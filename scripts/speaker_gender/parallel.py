@@ -54,6 +54,24 @@ def parallel(n_jobs: int | None = None, **options: Any) -> "Parallel":
     return Parallel(n_jobs=-1, backend=backend_for(address), pre_dispatch=IN_FLIGHT, **options)
 
 
+def n_workers(n_items: int, *, each: int) -> int:
+    """Choose how many processes of this machine work on recordings; 1 where others would only have started by then.
+
+    Parameters
+    ----------
+    n_items : int
+        Recordings in all.
+    each : int
+        Recordings that take about as long as a process takes to start and to import what it needs.
+
+    Returns
+    -------
+    int
+        At most one per core.
+    """
+    return max(1, min(os.cpu_count() or 1, n_items // each))
+
+
 def batch_size(n_items: int, *, local: int) -> int:
     """Choose how many recordings a worker takes at a time.
 

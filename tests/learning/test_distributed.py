@@ -5,6 +5,8 @@ import os
 import subprocess
 import sys
 import time
+from contextlib import ExitStack, contextmanager
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -12,18 +14,21 @@ import soundfile
 from conftest import buzz
 from safetensors.torch import load_file
 
+from speaker_gender import config
 from speaker_gender.config import ROOT
 from speaker_gender.corpora.audiomnist import METADATA
 from speaker_gender.learning.distributed import share_of
 from speaker_gender.learning.recipes import Recipe
+from studies import generate_images, train_distributed
 
 PROGRAM = str(ROOT / "scripts/studies/train_distributed.py")
 SMALL = ["--architecture", "small", "--batch-size", "16"]
 EPOCHS = "12"  # after which one process classifies every validation image correctly
 
 
-def start(folder, *arguments: str, processes: int) -> subprocess.Popen:
-    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(processes)]
+def start(folder, *arguments: str) -> subprocess.Popen:
+    """Two processes that train."""
+    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
     own = {
         "OMP_NUM_THREADS": "1",
         "CORPUS": str(folder / "Voices"),
@@ -31,7 +36,7 @@ def start(folder, *arguments: str, processes: int) -> subprocess.Popen:
         "RESNET34_WEIGHTS": "none",
     }
     return subprocess.Popen(
-        [sys.executable, *(launcher if processes > 1 else []), PROGRAM, *SMALL, *arguments],
+        [sys.executable, *launcher, PROGRAM, *SMALL, *arguments],
         env=os.environ | own,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -70,27 +75,38 @@ def voices(tmp_path_factory):
             path = folder / "Voices" / speaker / f"{index % 10}_{speaker}_{index // 10}.wav"
             soundfile.write(path, sound, 16_000, subtype="PCM_16")
     (folder / "Voices" / METADATA).write_text(json.dumps(metadata))
-    for option in ([], ["--shards"]):
-        subprocess.run(
-            [sys.executable, str(ROOT / "scripts/studies/generate_images.py"), *option],
-            env=os.environ | {"CORPUS": str(folder / "Voices"), "WORKSPACE": str(folder)},
-            check=True,
-            capture_output=True,
-            timeout=300,
-        )
+    with in_this_process(folder):
+        for option in ([], ["--shards"]):
+            with patch.object(sys, "argv", ["generate_images.py", *option]):
+                assert generate_images.main() == 0
     return folder
+
+
+@contextmanager
+def in_this_process(folder):
+    """Programs run here, as one process does, and read and write this workspace: none has to start and import."""
+    folders = {"MAPS": "maps", "MFC_DATASET": "mfc_dataset", "RESULTS": "results"}
+    environment = {"CORPUS": str(folder / "Voices"), "RESNET34_WEIGHTS": "none"}
+    with ExitStack() as stack:
+        for name, place in folders.items():
+            stack.enter_context(patch.object(config, name, folder / place))
+        stack.enter_context(patch.dict(os.environ, environment))
+        stack.enter_context(patch.object(os, "cpu_count", lambda: 1))
+        yield
 
 
 @pytest.fixture(scope="module")
 def whole(voices):
     """What two processes come to that nothing stops."""
-    assert "2 processes: error rate" in finish(start(voices, "--epochs", EPOCHS, "--name", "whole", processes=2))
+    assert "2 processes: error rate" in finish(start(voices, "--epochs", EPOCHS, "--name", "whole"))
     return card(voices, "whole"), weights(voices, "whole")
 
 
 @pytest.mark.slow
-def test_two_processes_err_as_one_does_on_the_same_batches(voices, whole):
-    assert "1 processes: error rate" in finish(start(voices, "--epochs", EPOCHS, "--name", "one", processes=1))
+def test_two_processes_err_as_one_does_on_the_same_batches(voices, whole, capsys):
+    with in_this_process(voices), patch.object(sys, "argv", [PROGRAM, *SMALL, "--epochs", EPOCHS, "--name", "one"]):
+        assert train_distributed.main() == 0
+    assert "1 processes: error rate" in capsys.readouterr().out
     one, (two, of_two) = card(voices, "one"), whole
     assert one["split"] == two["split"] == {"train": 128, "valid": 32} and two["processes"] == 2
     assert len(two["history"]) == int(EPOCHS) and one["recipe"] == two["recipe"]
@@ -100,7 +116,7 @@ def test_two_processes_err_as_one_does_on_the_same_batches(voices, whole):
 
 @pytest.mark.slow
 def test_processes_that_are_stopped_go_on_to_the_same_weights(voices, whole):
-    stopped = start(voices, "--epochs", EPOCHS, "--name", "stopped", processes=2)
+    stopped = start(voices, "--epochs", EPOCHS, "--name", "stopped")
     checkpoint = voices / "results/voices/models/stopped.checkpoint"
     while not checkpoint.exists():
         assert stopped.poll() is None, stopped.communicate()[1]
@@ -108,7 +124,7 @@ def test_processes_that_are_stopped_go_on_to_the_same_weights(voices, whole):
     stopped.terminate()
     stopped.communicate(timeout=60)
     assert checkpoint.exists(), "there is something left to do"
-    assert "Resumed after epoch" in finish(start(voices, "--epochs", EPOCHS, "--name", "stopped", processes=2))
+    assert "Resumed after epoch" in finish(start(voices, "--epochs", EPOCHS, "--name", "stopped"))
     assert len(card(voices, "stopped")["history"]) == int(EPOCHS) and not checkpoint.exists()
     for name, tensor in weights(voices, "stopped").items():
         np.testing.assert_allclose(tensor, whole[1][name], rtol=1e-4, atol=1e-5, err_msg=name)
@@ -116,7 +132,7 @@ def test_processes_that_are_stopped_go_on_to_the_same_weights(voices, whole):
 
 @pytest.mark.slow
 def test_two_processes_stream_shards(voices):
-    finish(start(voices, "--epochs", "1", "--shards", "--name", "streamed", processes=2))
+    finish(start(voices, "--epochs", "1", "--shards", "--name", "streamed"))
     assert card(voices, "streamed")["split"] == {"train": 80, "valid": 40}, "whole speakers"
 
 

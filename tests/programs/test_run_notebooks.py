@@ -9,6 +9,7 @@ import statistics
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import nbformat
 import pytest
@@ -94,14 +95,23 @@ def test_ctrl_c_ends_the_run_in_one_line(smoke, seconds):
 SOLUTIONS = sorted((ROOT / "nbs" / "solutions").glob("*.py"))
 
 
+@pytest.fixture(scope="module")
+def solved(smoke):
+    """All solutions, two at a time: most of what each takes is to import, which one core does."""
+    environment = os.environ | {"WORKSPACE": str(smoke[0]), "SMOKE": "1", "CORPUS": "demo"}
+
+    def solve(path):
+        return subprocess.run([sys.executable, path], cwd=ROOT, env=environment, capture_output=True, text=True)
+
+    with ThreadPoolExecutor(2) as pool:
+        return dict(zip(SOLUTIONS, pool.map(solve, SOLUTIONS)))
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("path", SOLUTIONS, ids=lambda path: path.stem)
-def test_the_solutions_of_the_exercises_run(smoke, path):
-    workspace, _ = smoke
-    environment = os.environ | {"WORKSPACE": str(workspace), "SMOKE": "1", "CORPUS": "demo"}
-    finished = subprocess.run([sys.executable, path], cwd=ROOT, env=environment, capture_output=True, text=True)
-    assert finished.returncode == 0, finished.stderr[-2000:]
-    assert len(finished.stdout.splitlines()) >= 3
+def test_the_solutions_of_the_exercises_run(solved, path):
+    assert solved[path].returncode == 0, solved[path].stderr[-2000:]
+    assert len(solved[path].stdout.splitlines()) >= 3
 
 
 def test_every_notebook_has_exercises_and_their_solutions():

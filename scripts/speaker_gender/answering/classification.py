@@ -16,7 +16,7 @@ from speaker_gender.answering.timeline import Stretch, merged, most_likely_label
 from speaker_gender.config import RECORDING_SAMPLES, SAMPLE_RATE
 from speaker_gender.images.views import shrink
 from speaker_gender.learning.calibration import calibrated, log_odds, probability
-from speaker_gender.parallel import batch_size, cluster_address, parallel
+from speaker_gender.parallel import batch_size, cluster_address, n_workers, parallel
 from speaker_gender.sound.reading import AudioError, read_pieces
 from speaker_gender.sound.speech import find_speech, is_clipped
 
@@ -109,7 +109,7 @@ def window_images(classifier: Classifier, signal: np.ndarray) -> Windows:
 
 def classify_recordings(classifier: Classifier, paths: list[Path]) -> Iterator[Answer]:
     """The answers for some sound files, in their order; many files keep all processors busy, or a cluster's."""
-    workers = min(os.cpu_count() or 1, len(paths) // FILES_A_WORKER)
+    workers = n_workers(len(paths), each=FILES_A_WORKER)
     if workers < 2 and cluster_address() is None:
         yield from (classify_recording(classifier, path) for path in paths)
         return

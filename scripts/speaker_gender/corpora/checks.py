@@ -15,7 +15,7 @@ from speaker_gender.caching import cached_json, content_digest, digest
 from speaker_gender.config import GENDERS, SAMPLE_RATE
 from speaker_gender.corpora.corpus import Corpus, with_stamps
 from speaker_gender.corpora.pitches import median_pitch
-from speaker_gender.parallel import batch_size, parallel
+from speaker_gender.parallel import batch_size, n_workers, parallel
 from speaker_gender.sound import reading, speech
 from speaker_gender.sound.reading import AudioError, read_signal
 from speaker_gender.sound.speech import is_clipped, why_not_speech
@@ -26,6 +26,7 @@ PITCHED = 20  # recordings of a speaker in which the pitch is tracked
 LEAST_PITCHED = 3  # of these with a pitch, before anything is said of a speaker
 OUTLIER = 3.5  # modified z-score of an outlier (Iglewicz and Hoaglin, How to Detect and Handle Outliers, 1993)
 NORMAL_MAD = 0.6745  # median absolute deviation of a normal distribution, in standard deviations
+RECORDINGS_A_WORKER = 300  # fewer are inspected before another process has started
 SHOWN = 3  # recordings that a row of the report names
 
 
@@ -84,9 +85,11 @@ def inspect_recordings(corpus: Corpus, recordings: pd.DataFrame) -> pd.DataFrame
     ]
 
     def compute() -> dict:
-        work = parallel(return_as="generator", batch_size=batch_size(len(available), local=16))(
-            delayed(_inspect)(corpus.source(path)) for path in available["path"]
-        )
+        work = parallel(
+            n_workers(len(available), each=RECORDINGS_A_WORKER),
+            return_as="generator",
+            batch_size=batch_size(len(available), local=16),
+        )(delayed(_inspect)(corpus.source(path)) for path in available["path"])
         return dict(
             zip(available["path"], tqdm(work, "inspecting", total=len(available), unit="recording", leave=False))
         )

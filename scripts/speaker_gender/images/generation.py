@@ -35,12 +35,13 @@ from speaker_gender.corpora.corpus import Corpus, CorpusError, with_stamps
 from speaker_gender.images import mfc
 from speaker_gender.images.maps import load_maps, map_images, write_maps
 from speaker_gender.images.views import VIEWS, encode_jpeg
-from speaker_gender.parallel import batch_size, cluster_address, parallel
+from speaker_gender.parallel import batch_size, cluster_address, n_workers, parallel
 from speaker_gender.sound.reading import VERSION, AudioError, read_signal
 from speaker_gender.sound.remote import located
 
 PADDING_SEEDS = {"male": 1, "female": 2}  # the study's
 BATCH = 16  # images a worker makes and writes before it reports back
+IMAGES_A_WORKER = 500  # fewer are made before another process has started
 JOURNAL = "made.jsonl"
 PACKAGES = ("librosa", "numpy", "pillow", "scikit-image", "scipy", "soundfile", "soxr")  # that images depend on
 
@@ -90,7 +91,7 @@ def generate_images(corpus: Corpus, recordings: pd.DataFrame, *, n_jobs: int | N
     recordings : pd.DataFrame
         See audiomnist.load_recordings.
     n_jobs : int, optional
-        Worker processes; by default one per core.
+        Worker processes; by default one per core, or fewer for few images.
 
     Returns
     -------
@@ -216,7 +217,8 @@ def _make_images(corpus: Corpus, todo: pd.DataFrame, n_jobs: int | None) -> dict
     batches = [jobs[start : start + size] for start in range(0, len(jobs), size)]
     skipped: dict[str, str] = {}
     journal = None if cluster_address() else JOURNAL
-    work = parallel(min(n_jobs or os.cpu_count() or 1, len(batches)), return_as="generator")(
+    n_jobs = n_jobs or n_workers(len(jobs), each=IMAGES_A_WORKER)
+    work = parallel(min(n_jobs, len(batches)), return_as="generator")(
         delayed(_make_batch)(corpus.view, corpus.folder, corpus.images, journal, batch) for batch in batches
     )
     try:

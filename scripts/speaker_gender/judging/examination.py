@@ -13,7 +13,7 @@ from speaker_gender.judging import attention, evaluation, grad_cam, map_tests
 from speaker_gender.learning.model_files import usable_card
 from speaker_gender.learning.networks import load_network, predict
 
-PER_SPEAKER = 10  # images of each speaker that deletion and randomisation are measured on
+PER_SPEAKER, DEMO_PER_SPEAKER = 10, 1  # images of each speaker that deletion and randomisation are measured on
 
 
 def statistics_key(card: dict, images: np.ndarray, table: pd.DataFrame, **parameters: object) -> dict:
@@ -44,6 +44,11 @@ def statistics_key(card: dict, images: np.ndarray, table: pd.DataFrame, **parame
     }
 
 
+def n_per_speaker(corpus: Corpus) -> int:
+    """Choose how many images of each speaker deletion and randomisation use; the demo corpus has 200 speakers."""
+    return DEMO_PER_SPEAKER if corpus.name == "demo" else PER_SPEAKER
+
+
 def examine(
     corpus: Corpus,
     path: Path,
@@ -51,7 +56,7 @@ def examine(
     table: pd.DataFrame,
     *,
     stage: str,
-    per_speaker: int = PER_SPEAKER,
+    per_speaker: int | None = None,
 ) -> dict:
     """Compute a saved network's mean maps, its attention, and the tests of its maps; cached.
 
@@ -66,8 +71,9 @@ def examine(
         Columns image, gender, speaker; a row for each image.
     stage : str
         See grad_cam.stage_of.
-    per_speaker : int
-        Correctly classified images of each speaker, drawn at random, that deletion and randomisation use.
+    per_speaker : int, optional
+        Correctly classified images of each speaker, drawn at random, that deletion and randomisation use; by default
+        `n_per_speaker`.
 
     Returns
     -------
@@ -81,11 +87,12 @@ def examine(
     ModelError
         For files that do not fit.
     """
-    key = statistics_key(usable_card(path), images, table, stage=stage, per_speaker=per_speaker)
+    count = n_per_speaker(corpus) if per_speaker is None else per_speaker
+    key = statistics_key(usable_card(path), images, table, stage=stage, per_speaker=count)
 
     def compute() -> dict:
         network, card = load_network(path)
-        return _examined(network, card, images, table, stage=stage, per_speaker=per_speaker)
+        return _examined(network, card, images, table, stage=stage, per_speaker=count)
 
     return cached_json(corpus.results / "grad_cam" / f"{path.stem}_{stage}.json", key, compute)
 

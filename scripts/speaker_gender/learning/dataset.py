@@ -26,9 +26,11 @@ from speaker_gender.corpora.corpus import Corpus, CorpusError, accepted_losses
 from speaker_gender.images.generation import open_jpeg
 from speaker_gender.images.views import shrink
 from speaker_gender.learning.batches import _with_channels
+from speaker_gender.parallel import n_workers
 
 VERSION = 1  # part of the key of the decoded images: raise it when a change here changes them
 BATCH = 500  # images a worker decodes before it reports back
+IMAGES_A_WORKER = 5_000  # fewer are decoded before another process has started
 
 
 def available_images(corpus: Corpus, table: pd.DataFrame) -> pd.DataFrame:
@@ -133,7 +135,7 @@ def decode_images(corpus: Corpus, names: list[str], *, size: tuple[int, int]) ->
         For a JPEG that cannot be decoded.
     """
     batches = [names[start : start + BATCH] for start in range(0, len(names), BATCH)]
-    work = Parallel(n_jobs=os.cpu_count(), return_as="generator")(
+    work = Parallel(n_jobs=n_workers(len(names), each=IMAGES_A_WORKER), return_as="generator")(
         delayed(_decode_batch)(corpus.images, batch, size) for batch in batches
     )
     images = np.empty((len(names), *size), np.uint8)

@@ -19,7 +19,7 @@ from torchvision.models import resnet34
 
 from speaker_gender.config import GENDERS, SEED
 from speaker_gender.learning.model_files import ModelError
-from speaker_gender.learning.networks import make_head, small_network
+from speaker_gender.learning.networks import make_head, skip_padding, small_network
 from speaker_gender.learning.recipes import Recipe
 
 N_DIGITS, DIGIT_SHARE = 10, 0.5  # of the digit's weight in the loss to the speaker's
@@ -55,7 +55,7 @@ def make_learner(
     options = {
         "loss_func": CrossEntropyLossFlat(weight=class_weights(dls) if recipe.balanced else None),
         "metrics": [error_rate, F1Score(pos_label=GENDERS.index("female"))],
-        "cbs": [ChannelsLast(), SeedEpochs()],
+        "cbs": [ChannelsLast(), SkipPadding(), SeedEpochs()],
     }
     if recipe.architecture == "small":
         learn = Learner(dls, small_network(recipe.image_size, n_out), **options)
@@ -166,6 +166,14 @@ class CpuBfloat16(Callback):
     def after_loss(self):
         """End autocasting."""
         self.autocast.__exit__(None, None, None)
+
+
+class SkipPadding(Callback):
+    """fastai callback that makes the network skip the padding of maps of one row, see networks.skip_padding."""
+
+    def after_create(self):
+        """Change the network's convolutions."""
+        skip_padding(self.model)
 
 
 class SeedEpochs(Callback):

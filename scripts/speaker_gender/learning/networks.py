@@ -12,6 +12,7 @@ from fastai.vision.learner import create_head, create_vision_model
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import nn
+from torch.nn.functional import conv2d
 from torchvision.models import resnet34
 
 from speaker_gender.config import GENDERS
@@ -77,6 +78,31 @@ def small_network(image_size: tuple[int, int], n_out: int = len(GENDERS), *, n_i
     return nn.Sequential(nn.Sequential(*layers), nn.Sequential(*head))
 
 
+class RowConv2d(nn.Conv2d):
+    """A 3 × 3 convolution that leaves out, on maps of one row, what the kernel's other rows make of the padding: 0."""
+
+    def forward(self, maps: torch.Tensor) -> torch.Tensor:
+        """Convolve, shape (n, channels, h, w)."""
+        if maps.shape[2] > 1:
+            return super().forward(maps)
+        return conv2d(maps, self.weight[:, :, 1:2], self.bias, self.stride, (0, self.padding[1]))  # type: ignore[arg-type]
+
+
+def skip_padding(network: nn.Module) -> None:
+    """Make a network's 3 × 3 convolutions skip the padding of maps of one row, such as ResNet-34's last ones.
+
+    Its weights, its state and what it computes stay. A training step on MFC images takes two thirds of the time.
+
+    Parameters
+    ----------
+    network : nn.Module
+        Changed in place.
+    """
+    for module in network.modules():
+        if type(module) is nn.Conv2d and (module.kernel_size, module.padding) == ((3, 3), (1, 1)):
+            module.__class__ = RowConv2d
+
+
 class Ensemble(nn.Module):
     """Networks of one recipe from different seeds: the mean of their scores, (n, 1, h, w) → (n, 2).
 
@@ -102,7 +128,9 @@ def make_network(recipe: Recipe) -> nn.Module:
     """Make the recipe's network, untrained, without a Learner."""
     if recipe.architecture == "small":
         return small_network(recipe.image_size)
-    return create_vision_model(resnet34, len(GENDERS), pretrained=False, n_in=1, custom_head=make_head(recipe))
+    network = create_vision_model(resnet34, len(GENDERS), pretrained=False, n_in=1, custom_head=make_head(recipe))
+    skip_padding(network)
+    return network
 
 
 def save_network(network: nn.Module, card: dict, path: Path, *, onnx: bytes | None = None) -> dict:
@@ -194,7 +222,7 @@ def predict(model: torch.nn.Module, images: np.ndarray, normalisation: dict, *, 
         p_female.
     """
     device = next(model.parameters()).device
-    model.eval()
+    model.eval().to(memory_format=torch.channels_last)  # twice as fast on processors without AVX-512
     found = []
     with torch.inference_mode():
         for start in range(0, len(images), batch_size):
