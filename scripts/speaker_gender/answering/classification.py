@@ -22,7 +22,7 @@ from speaker_gender.sound.speech import find_speech, is_clipped
 
 SILENCE, TOO_SHORT = "silence", "too short"  # of find_speech's reasons the less telling ones
 UNSURE = 0.65  # the greater of the two probabilities under which an answer is 'unsure' (studies/mixed_recordings.py)
-# Clipping costs refusals and some errors; the probabilities stay as right as they were (studies/clipped_recordings.py).
+# Clipping costs refusals and some errors; the probabilities stay as right as they were (studies/changed_recordings.py).
 CLIPPED = "is clipped (it was too loud for its microphone): speech may be missed or misclassified"
 FILES_A_WORKER = 50  # fewer are classified before another process has started
 BATCH = 16  # files a worker classifies before it reports back

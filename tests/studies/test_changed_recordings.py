@@ -1,11 +1,12 @@
-"""Clipped recordings: so much is cut off as is said, and the figures are those that a few rows give by hand."""
+"""Changed recordings: so much is cut off as is said, codecs keep the speech, and figures are those counted by hand."""
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from studies import clipped_recordings
-from studies.clipped_recordings import clipped, draw, figures
+from speaker_gender.config import ROOT
+from speaker_gender.sound.reading import read_signal
+from studies.changed_recordings import AS_IT_IS, CHANGES, CODECS, clipped, draw, figures
 
 
 def test_the_loudest_samples_lie_at_the_limit_and_the_others_stay():
@@ -15,10 +16,27 @@ def test_the_loudest_samples_lie_at_the_limit_and_the_others_stay():
     np.testing.assert_array_equal(clipped(signal, share=0), signal)
 
 
-@pytest.mark.parametrize("share", [share for share in clipped_recordings.SHARES if share])
+@pytest.mark.parametrize("share", [0.01, 0.1, 0.5])
 def test_the_share_is_that_of_the_samples(share):
     signal = clipped(np.random.default_rng(0).normal(size=10_000), share=share)
     assert np.mean(np.abs(signal) == np.abs(signal).max()) == pytest.approx(share, abs=2e-4)
+
+
+@pytest.mark.parametrize("name", CODECS)
+def test_what_comes_through_a_codec_is_the_same_speech_on_the_same_scale(name):
+    signal = read_signal(ROOT / "nbs" / "my_wavs" / "synthetic_female_seven.wav")
+    changed = CHANGES[name](signal)
+    assert abs(len(changed) - len(signal)) < 0.1 * 48_000
+    assert np.sqrt(np.mean(changed**2)) == pytest.approx(np.sqrt(np.mean(signal.astype(float) ** 2)), rel=0.35)
+    spectra = [
+        np.abs(np.fft.rfft(sound, 2 * len(signal)))[: 3_000 * len(signal) // 24_000] for sound in (signal, changed)
+    ]
+    assert 0.8 < np.corrcoef(*spectra)[0, 1] < 1 and not np.array_equal(*spectra)
+
+
+def test_nothing_is_changed_where_nothing_is_to_be():
+    signal = np.random.default_rng(0).normal(size=1_000)
+    assert CHANGES[AS_IT_IS](signal) is signal
 
 
 def test_each_speaker_gives_so_many_recordings_or_all():
