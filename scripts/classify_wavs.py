@@ -45,20 +45,24 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     try:
         options.files, others = sound_files(options.paths)
     except OSError as error:
-        parser.error(f"{error.filename}: cannot be read ({error.strerror})")
+        parser.exit(2, f"{_shown(error.filename)}: cannot be read ({error.strerror})\n")
     _name_left_out(others)
     if not options.files:
-        parser.error("there is no sound file in what was named")
+        named = ", ".join(_shown(path) for path in options.paths)
+        parser.exit(2, f"{named}: no sound file there; name a sound file, or a folder that has some\n")
     return options
 
 
 def _name_left_out(others: list[Path]) -> None:
     """Says of each file in a folder that has no sound file's suffix that it is left out."""
-    if others:
-        from speaker_gender.sound.reading import printable  # here, because it takes a tenth of a second to import
+    for other in others:
+        print(f"{_shown(other)}: not a sound file, left out", file=sys.stderr)
 
-        for other in others:
-            print(f"{printable(other)}: not a sound file, left out", file=sys.stderr)
+
+def _shown(path: Path | str) -> str:
+    from speaker_gender.sound.reading import printable  # here, because it takes a tenth of a second to import
+
+    return printable(path)
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -131,7 +131,14 @@ def test_a_folder_that_may_not_be_read_is_one_line(tmp_path, monkeypatch, capsys
     with pytest.raises(SystemExit) as stopped:
         classify_wavs.main([str(tmp_path)])
     assert stopped.value.code == 2
-    assert capsys.readouterr().err.splitlines()[-1].endswith(f"{tmp_path}: cannot be read (Permission denied)")
+    assert capsys.readouterr().err == f"{tmp_path}: cannot be read (Permission denied)\n"
+
+
+def test_a_folder_without_a_sound_file_is_one_line(tmp_path, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        classify_wavs.main([str(tmp_path)])
+    assert stopped.value.code == 2
+    assert capsys.readouterr().err == f"{tmp_path}: no sound file there; name a sound file, or a folder that has some\n"
 
 
 def test_the_scale_of_the_file_does_not_change_the_answer(model, wav, capsys, tmp_path):

@@ -133,8 +133,9 @@ def test_where_there_is_no_sound_file_the_others_are_named_too(tmp_path, capsys)
     with pytest.raises(SystemExit) as stopped:
         classify_wavs.main([str(tmp_path)])
     err = capsys.readouterr().err
-    assert stopped.value.code == 2 and "Traceback" not in err
-    assert err.startswith(f"{tmp_path / 'notes.docx'}: not a sound file") and err.endswith("what was named\n")
+    first, last = err.splitlines()
+    assert stopped.value.code == 2 and first.startswith(f"{tmp_path / 'notes.docx'}: not a sound file")
+    assert last.startswith(f"{tmp_path}: no sound file there")
 
 
 def test_a_timeline_that_cannot_be_written_is_one_line_and_the_answer_is_there(tmp_path, capsys):
