@@ -49,6 +49,8 @@ def test_the_cards_are_those_of_the_results():
         ("shipped/gender_on_audiomnist_az_at_8000_hz.json", ("all", "all_recordings", "scores", "auc")),
         ("shipped/gender_on_librispeech.json", ("all", "all_recordings", "scores", "auc")),
         ("shipped/gender_on_common_voice.json", ("by_language_group", "Turkic", "female", "correct")),
+        ("shipped/changed_recordings.json", ("rows", "Ukrainian digits", "MP3, 16 kbit/s", "difference", "difference")),
+        ("shipped/changed_recordings.json", ("rows", "AudioMNIST_AZ", "as it is", "refused")),
         ("shipped/gender_synthetic_on_librispeech.json", ("all", "recordings", "scores", "auc")),
     ],
 )
