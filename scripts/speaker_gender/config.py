@@ -4,7 +4,9 @@ What is made from a corpus lies under `WORKSPACE`. That is the project's own fol
 that name gives another one (the tests use it to leave the project alone). Notebook 07 reads and writes beside itself.
 """
 
+import ctypes
 import os
+import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -29,12 +31,27 @@ GENDERS = ("female", "male")  # the classes of every model, in this order; femal
 
 SEED = 42
 
-# What a worker frees, glibc keeps for the next recording; to give it back and take it again, page by page, took half of
-# the worker's time. It holds for processes that are started after this.
-os.environ.setdefault("MALLOC_TOP_PAD_", str(64 * 2**20))
-# So it did after every training step: 30,000 page faults a step of 64 images, which these two leave none of.
-os.environ.setdefault("MALLOC_TRIM_THRESHOLD_", str(512 * 2**20))
-os.environ.setdefault("MALLOC_MMAP_THRESHOLD_", str(32 * 2**20))
+MIB = 2**20
+# What is freed, glibc keeps for the next recording or training step. To give it back and take it again, page by page,
+# took half of a worker's time, and 28,000 page faults a step of 32 images. glibc's parameter → its number, and bytes.
+KEPT = {
+    "MALLOC_TRIM_THRESHOLD_": (-1, 512 * MIB),
+    "MALLOC_TOP_PAD_": (-2, 64 * MIB),
+    "MALLOC_MMAP_THRESHOLD_": (-3, 32 * MIB),
+}
+
+
+def keep_freed_memory() -> None:
+    """Set glibc's parameters that the user has not set, for this process and for those that it starts."""
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
+    for variable, (parameter, size) in KEPT.items():
+        if variable not in os.environ:
+            os.environ[variable] = str(size)
+            if mallopt:
+                mallopt(parameter, size)
+
+
+keep_freed_memory()
 
 
 def smoke() -> bool:
