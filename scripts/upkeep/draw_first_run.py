@@ -26,7 +26,7 @@ def main() -> int:
     shades = plt.get_cmap("cividis")
     for place, name in enumerate(("notebooks_before", "notebooks")):
         start = 0
-        for index, (number, (seconds, _)) in enumerate(sorted(measured[name]["seconds_of_each"].items())):
+        for index, (number, (seconds, *_)) in enumerate(sorted(measured[name]["seconds_of_each"].items())):
             axis.barh(place, seconds, left=start, color=shades(index / 7), edgecolor="white")
             if seconds > 15:
                 axis.text(
