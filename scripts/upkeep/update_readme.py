@@ -501,7 +501,8 @@ def run_times() -> str:
             f"Seconds on the demo corpus (synthetic voices) and {now['machine']['cores']} cores with AVX-512. Before, "
             "05 held what is now 05 and 06, and 06 was the deploy notebook. The last column is of the same machine "
             "with the libraries' code for AVX-512 switched off. A real machine with 2 cores and AVX2 only took 29 "
-            f"minutes for the first run before, {29 * 60 / former:.1f} times as long as this one. It was not at hand since.",
+            f"minutes for the first run before, {29 * 60 / former:.1f} times as long as this one. It was not at hand "
+            "since.",
         ]
     )
 
