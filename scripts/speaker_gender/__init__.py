@@ -36,5 +36,5 @@ if hasattr(os, "getuid") and not os.access(os.path.expanduser("~"), os.W_OK):
     os.environ["HOME"] = _temporary_home()
 # A thread of PyTorch's that waits should not spin: beside other programs, training would take ten times as long.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-# OpenBLAS's threads do, whatever they are told: beside other programs, an image took 20 times as long.
+# OpenBLAS's threads do, whatever they are told, and the matrices here are too small to need them.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")

@@ -194,7 +194,7 @@ def file_digest(path: Path) -> str:
         Where it cannot be read.
     """
     with open(path, "rb", buffering=0) as file:
-        return _digest_of(file)
+        return stream_digest(file)
 
 
 def content_digest(content: bytes | memoryview) -> str:
@@ -202,7 +202,8 @@ def content_digest(content: bytes | memoryview) -> str:
     return hashlib.sha256(content).hexdigest()[:16]
 
 
-def _digest_of(file: BinaryIO) -> str:
+def stream_digest(file: BinaryIO) -> str:
+    """Digest what an open file still holds: the same digits as `file_digest` of a file with this content."""
     content = hashlib.sha256()
     while block := file.read(BLOCK):
         content.update(block)
@@ -271,7 +272,7 @@ def cached_array(path: Path, key: str, compute: Callable[[], np.ndarray]) -> np.
         saved_key, _, of_content = key_path.read_text(encoding="utf-8", errors="replace").rpartition(" ")
         if saved_key == key:
             with path.open("rb") as file:
-                if _digest_of(file) == of_content:
+                if stream_digest(file) == of_content:
                     print(f"From the cache: {shown(path)}")
                     file.seek(0)
                     return np.load(file, allow_pickle=False)

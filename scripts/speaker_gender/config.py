@@ -32,8 +32,8 @@ GENDERS = ("female", "male")  # the classes of every model, in this order; femal
 SEED = 42
 
 MIB = 2**20
-# What is freed, glibc keeps for the next recording or training step. To give it back and take it again, page by page,
-# took half of a worker's time, and 28,000 page faults a step of 32 images. glibc's parameter → its number, and bytes.
+# What is freed, glibc keeps for the next recording or training step. It would give it back and take it again, page by
+# page. glibc's parameter → its number, and bytes.
 KEPT = {
     "MALLOC_TRIM_THRESHOLD_": (-1, 512 * MIB),
     "MALLOC_TOP_PAD_": (-2, 64 * MIB),

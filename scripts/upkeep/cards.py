@@ -7,6 +7,7 @@ Sources of their form: Gebru et al., Datasheets for Datasets, 2021; Mitchell et 
 from speaker_gender.config import GENDERS
 
 NAMED = 5  # speakers of doubtful label that a row names at most
+DETECTOR = "Silero VAD (in use)"  # in speech_detectors.json
 MANY = 100  # recordings from which on a share is written in per cent
 
 MEANING = (
@@ -91,7 +92,15 @@ def _counts(counts: dict[str, int]) -> str:
     return ", ".join(f"{name} {count:,}" for name, count in counts.items())
 
 
-def model_card(card: dict, assessments: list[dict], left_out: dict[str, int], changed: dict, *, n_weights: int) -> str:
+def model_card(
+    card: dict,
+    assessments: list[dict],
+    left_out: dict[str, int],
+    changed: dict,
+    detectors: dict,
+    *,
+    n_weights: int,
+) -> str:
     """Write the model card of the shipped model.
 
     Parameters
@@ -104,6 +113,8 @@ def model_card(card: dict, assessments: list[dict], left_out: dict[str, int], ch
         Gender → speakers who were left out of training because of their label.
     changed : dict
         What changed_recordings.py wrote.
+    detectors : dict
+        What speech_detectors.py wrote.
     n_weights : int
 
     Returns
@@ -111,6 +122,7 @@ def model_card(card: dict, assessments: list[dict], left_out: dict[str, int], ch
     str
         Markdown.
     """
+    sounds = detectors["rows"]["no speech, all"]
     lines = [
         "# Model card: the shipped model",
         "",
@@ -136,8 +148,8 @@ def model_card(card: dict, assessments: list[dict], left_out: dict[str, int], ch
         "",
         "**Known failings.** Low female voices, high male voices and pitch-shifted voices are difficult: notebook 07 "
         "shows where its prediction changes. Its threshold is a compromise between corpora: where it errs differs "
-        "by corpus. About one in 25 sounds without speech is taken for speech "
-        "(`results/speech_detectors.json`) and classified.",
+        f"by corpus. Of {sounds['recordings']:,} sounds without speech {sounds['wrong'][DETECTOR]:,} are taken for "
+        "speech (`results/speech_detectors.json`) and classified.",
         "",
         "**Telephones and voice messages.** Through codecs of telephones, voice messages and small files, balanced "
         f"accuracy changes by {_costs(changed)}. Where it falls, women are taken for men. `results/README.md` has all "

@@ -619,6 +619,7 @@ def cards() -> dict[Path, str]:
         [read_json(shipped / f"gender_on_{name}.json") for name in ASSESSED],
         {str(gender): int(count) for gender, count in left_out["gender"].value_counts().items()},
         read_json(shipped / "changed_recordings.json"),
+        read_json(RESULTS / "speech_detectors.json"),
         n_weights=weights_of(shipped / "gender.safetensors"),
     )
     return {

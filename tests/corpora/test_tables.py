@@ -21,6 +21,7 @@ from speaker_gender.learning.dataset import available_images, load_images
 from speaker_gender.learning.recipes import Recipe
 from speaker_gender.learning.splits import grouped_folds, random_split
 from speaker_gender.learning.training import train_model
+from speaker_gender.sound.remote import local_copy
 
 
 @pytest.fixture
@@ -111,6 +112,18 @@ def test_paths_may_be_absolute_or_urls_and_the_images_are_the_same(buzz_corpus, 
             assert len(available_images(corpus, load_maps(corpus))) == 24
     finally:
         memory.rm("/voices", recursive=True)
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="only Linux lists a process's open files")
+@pytest.mark.parametrize(("name", "suffix"), [("x.WAV", ".WAV"), ("x", ""), ("x.wav?version=2", "")])
+def test_a_fetched_recording_is_whole_held_open_by_nothing_and_removed(tmp_path, name, suffix):
+    pytest.importorskip("fsspec", reason="fsspec is missing: requirements-cluster.txt")
+    (tmp_path / name).write_bytes(b"sound")
+    with local_copy(f"file://{tmp_path}/{name}") as copy:
+        assert copy.read_bytes() == b"sound" and copy.suffix == suffix
+        open_files = {os.path.realpath(f"/proc/self/fd/{number}") for number in os.listdir("/proc/self/fd")}
+        assert os.path.realpath(copy) not in open_files
+    assert not copy.exists()
 
 
 def test_what_cannot_be_fetched_is_a_recording_with_a_problem(listed, write):

@@ -51,6 +51,7 @@ def test_the_cards_are_those_of_the_results():
         ("shipped/gender_on_common_voice.json", ("by_language_group", "Turkic", "female", "correct")),
         ("shipped/changed_recordings.json", ("rows", "Ukrainian digits", "MP3, 16 kbit/s", "difference", "difference")),
         ("shipped/changed_recordings.json", ("rows", "AudioMNIST_AZ", "as it is", "refused")),
+        ("speech_detectors.json", ("rows", "no speech, all", "wrong", cards.DETECTOR)),
         ("shipped/gender_synthetic_on_librispeech.json", ("all", "recordings", "scores", "auc")),
     ],
 )

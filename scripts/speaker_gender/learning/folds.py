@@ -23,8 +23,7 @@ from speaker_gender.learning.training import VERSION, fingerprint, model_path, t
 
 # A fold with more than LARGE training images is trained by ResNet-34, in batches of 128 on about SHOWN[0] images in all
 # epochs together. A smaller one is trained by the small network, which has a hundredth of the weights and is ten times
-# as fast, on SHOWN[1]. The demo corpus only demonstrates the method: one fold of five, and half as many images shown,
-# after which its networks hardly learn any more.
+# as fast, on SHOWN[1]. The demo corpus only demonstrates the method: one fold of five, and half as many images shown.
 LARGE, SHOWN = 4_000, (42_000, 14_000)
 DEMO_FOLDS, DEMO_SHOWN = 1, 7_000
 

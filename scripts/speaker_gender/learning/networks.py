@@ -91,7 +91,7 @@ class RowConv2d(nn.Conv2d):
 def skip_padding(network: nn.Module) -> None:
     """Make a network's 3 × 3 convolutions skip the padding of maps of one row, such as ResNet-34's last ones.
 
-    Its weights, its state and what it computes stay. A training step on MFC images takes two thirds of the time.
+    Its weights, its state and, up to rounding, what it computes stay.
 
     Parameters
     ----------
@@ -222,7 +222,7 @@ def predict(model: torch.nn.Module, images: np.ndarray, normalisation: dict, *, 
         p_female.
     """
     device = next(model.parameters()).device
-    model.eval().to(memory_format=torch.channels_last)  # twice as fast on processors without AVX-512
+    model.eval().to(memory_format=torch.channels_last)  # faster on a CPU
     found = []
     with torch.inference_mode():
         for start in range(0, len(images), batch_size):

@@ -13,7 +13,7 @@ PITCH_WINDOW, PITCH_HOP = 1_024, 256  # samples: 64 ms, 16 ms
 PITCH_BAND = (70, 900)  # Hz; with all of the spectrum, noise hides the voicing of three in four noisy recordings
 PITCH_THRESHOLDS = (2, 6)  # of pyin's beta distribution: its default (2, 18) expects cleaner sound
 
-# pyin makes the same large matrix anew for every recording, which took it a third of the time.
+# pyin makes the same large matrix anew for every recording, and only reads it.
 librosa.sequence.transition_local = functools.cache(librosa.sequence.transition_local)  # type: ignore[assignment]
 
 

@@ -117,7 +117,7 @@ def _fetched(path: Path | str) -> Iterator[Path | str]:
         yield path
         return
     try:
-        with local_copy(path) as file:
+        with local_copy(str(path)) as file:
             yield file
     except AudioError as error:
         raise AudioError(path, error.problem) from None

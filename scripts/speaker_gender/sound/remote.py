@@ -4,14 +4,13 @@ libsndfile and FFmpeg then read a file as any other, with the same checks. fsspe
 may need a package of its own, such as s3fs.
 """
 
-import hashlib
 import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
-BLOCK = 1 << 20  # bytes that are fetched at a time
+from speaker_gender.caching import stream_digest
 
 
 def is_url(path: Path | str) -> bool:
@@ -25,33 +24,29 @@ def located(folder: Path, path: str) -> Path | str:
 
 
 @contextmanager
-def local_copy(path: Path | str) -> Iterator[Path | str]:
+def local_copy(url: str) -> Iterator[Path]:
     """Have a recording as a local file for as long as the block takes.
 
     Parameters
     ----------
-    path : Path or str
-        A path, which is yielded as it is, or a URL.
+    url : str
 
     Yields
     ------
-    Path or str
-        Of the file; a URL's is removed after the block.
+    Path
+        Of the file, which nothing holds open: Windows lets nobody else read one that is.
 
     Raises
     ------
     OSError
         Where it cannot be fetched, or the package for its protocol is missing.
     """
-    if not is_url(path):
-        yield path
-        return
-    name = PurePosixPath(str(path).partition("://")[2]).name
-    with tempfile.NamedTemporaryFile(suffix=f"_{name[-100:]}") as file:
-        with _opened(str(path)) as source:
-            shutil.copyfileobj(source, file, BLOCK)
-        file.flush()
-        yield Path(file.name)
+    suffix = PurePosixPath(url.partition("://")[2]).suffix
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder) / f"recording{suffix if suffix[1:].isalnum() else ''}"
+        with _opened(url) as source, open(copy, "wb") as file:
+            shutil.copyfileobj(source, file)
+        yield copy
 
 
 def url_digest(url: str) -> str:
@@ -70,11 +65,8 @@ def url_digest(url: str) -> str:
     OSError
         As `local_copy` does.
     """
-    content = hashlib.sha256()
     with _opened(url) as source:
-        while block := source.read(BLOCK):
-            content.update(block)
-    return content.hexdigest()[:16]
+        return stream_digest(source)
 
 
 @contextmanager
