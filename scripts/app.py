@@ -13,9 +13,9 @@ import signal as signals
 import sys
 import threading
 
-from speaker_gender.answering.classifier import default_model, load_classifier
-from speaker_gender.answering.page import build_page, open_page
+from speaker_gender.classifying.classifier import default_model, load_classifier
 from speaker_gender.learning.model_files import ModelError
+from speaker_gender.showing.page import build_page, open_page
 
 
 def stop(*_):

@@ -69,7 +69,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the command line; returns the exit status."""
     options = parse(arguments)
     # Imported late, so that wrong usage is answered at once.
-    from speaker_gender.answering.classifier import default_model, load_classifier
+    from speaker_gender.classifying.classifier import default_model, load_classifier
     from speaker_gender.learning.model_files import ModelError
     from speaker_gender.parallel import ClusterError
 
@@ -82,7 +82,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _classify(options: argparse.Namespace, classifier) -> bool:
     """Prints the answer for each file and writes what was asked for beside it; True where anything of it failed."""
-    from speaker_gender.answering.classification import classify_recordings
+    from speaker_gender.classifying.classification import classify_recordings
 
     failed, bar = False, _progress(len(options.files))
     writer = csv.writer(sys.stdout, lineterminator="\n")
@@ -112,13 +112,13 @@ def _write_extras(options: argparse.Namespace, classifier, path: Path, answer) -
     target = path
     try:
         if options.timeline and answer.seconds is not None:
-            from speaker_gender.answering.exports import SUFFIXES, write_timeline
+            from speaker_gender.classifying.exports import SUFFIXES, write_timeline
 
             name = f"{_file_name(path, options.files, options.timeline_folder)}.gender{SUFFIXES[options.timeline]}"
             target = (options.timeline_folder or path.parent) / name
             write_timeline(answer, target, form=options.timeline)
         if options.images and answer.gender:
-            from speaker_gender.answering.explanation import draw_answer  # here: matplotlib and torch take seconds
+            from speaker_gender.showing.explanation import draw_answer  # here: matplotlib and torch take seconds
 
             target = options.images / f"{_file_name(path, options.files, options.images)}.png"
             draw_answer(classifier, answer, target)

@@ -32,8 +32,8 @@ sys.path.insert(0, "scripts")
 import speaker_gender
 for module in pkgutil.walk_packages(speaker_gender.__path__, "speaker_gender."):
     importlib.import_module(module.name)
-from speaker_gender.answering import page
-from speaker_gender.answering.classifier import default_model, load_classifier
+from speaker_gender.showing import page
+from speaker_gender.classifying.classifier import default_model, load_classifier
 classifier = load_classifier(default_model())
 shown = page.build_page(classifier)
 address = page.open_page(shown, browser=False)

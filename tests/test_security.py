@@ -9,8 +9,8 @@ import pytest
 import torch
 from conftest import CARD
 
-from speaker_gender.answering.classifier import load_classifier
 from speaker_gender.caching import cached_array
+from speaker_gender.classifying.classifier import load_classifier
 from speaker_gender.corpora.corpus import CorpusError
 from speaker_gender.images.maps import load_maps
 from speaker_gender.learning.model_files import ModelError, write_model

@@ -7,8 +7,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "scripts"))
 
 import numpy as np
 
-from speaker_gender.answering.methods import SHIPPED, SHOWN, accuracy_by_speaker, load_methods
 from speaker_gender.judging.comparisons import describe, pooled
+from speaker_gender.judging.methods import SHIPPED, SHOWN, accuracy_by_speaker, load_methods
 from speaker_gender.learning.calibration import log_odds, probability
 
 _, predictions = load_methods(SHOWN)

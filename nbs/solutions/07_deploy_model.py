@@ -8,8 +8,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "scripts"))
 import numpy as np
 import soxr
 
-from speaker_gender.answering.classification import classify_signal
-from speaker_gender.answering.classifier import default_model, load_classifier
+from speaker_gender.classifying.classification import classify_signal
+from speaker_gender.classifying.classifier import default_model, load_classifier
 from speaker_gender.config import ROOT, SAMPLE_RATE, WORKING_RATE
 from speaker_gender.sound.changes import pitch_shifted
 from speaker_gender.sound.reading import read_signal

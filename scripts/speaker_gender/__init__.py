@@ -7,8 +7,9 @@ Its rooms stand in the order in which data flows, and each imports only rooms be
     corpora            who speaks in a folder of recordings, and which recordings it holds
     images             from a recording to its image in a view
     learning           from images to a trained network and its files
+    classifying        from anyone's recording to an answer
     judging            how good a network is, what it looks at, what a simpler method does
-    answering          from anyone's recording to an answer
+    showing            figures, explanations of answers, the page
 """
 
 import os

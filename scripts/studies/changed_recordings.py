@@ -28,13 +28,13 @@ from tqdm.auto import tqdm
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from speaker_gender.answering.assessment import unseen_recordings
-from speaker_gender.answering.classification import CLIPPED, classify_signal
-from speaker_gender.answering.classifier import default_model, load_classifier
 from speaker_gender.caching import write_json
+from speaker_gender.classifying.classification import CLIPPED, classify_signal
+from speaker_gender.classifying.classifier import default_model, load_classifier
 from speaker_gender.config import RESULTS, SAMPLE_RATE, SEED
 from speaker_gender.corpora.corpus import CorpusError
 from speaker_gender.corpora.resolving import resolve_corpus
+from speaker_gender.judging.assessment import unseen_recordings
 from speaker_gender.judging.comparisons import compare_on_same_recordings, describe, in_points
 from speaker_gender.learning.model_files import ModelError
 from speaker_gender.learning.training import versions

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Compare every method on the same recordings of unseen speakers (see speaker_gender/answering/methods.py).
+"""Compare every method on the same recordings of unseen speakers (see speaker_gender/judging/methods.py).
 
     CORPUS=../AudioMNIST_AZ/data python scripts/studies/compare_methods.py
 
@@ -13,12 +13,12 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from speaker_gender.answering.methods import has_enough_sound, study_methods
 from speaker_gender.corpora.audiomnist import load_recordings
 from speaker_gender.corpora.corpus import CorpusError
 from speaker_gender.corpora.resolving import resolve_corpus
 from speaker_gender.images.generation import generate_images
 from speaker_gender.images.maps import load_maps
+from speaker_gender.judging.methods import has_enough_sound, study_methods
 from speaker_gender.learning.dataset import available_images
 from speaker_gender.learning.model_files import ModelError
 

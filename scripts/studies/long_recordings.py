@@ -26,12 +26,12 @@ import soundfile
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from speaker_gender.answering.assessment import unseen_recordings
-from speaker_gender.answering.classifier import default_model
 from speaker_gender.caching import write_json
+from speaker_gender.classifying.classifier import default_model
 from speaker_gender.config import RESULTS, ROOT, SAMPLE_RATE, SEED
 from speaker_gender.corpora.corpus import CorpusError
 from speaker_gender.corpora.resolving import resolve_corpus
+from speaker_gender.judging.assessment import unseen_recordings
 from speaker_gender.learning.model_files import ModelError
 from speaker_gender.learning.training import versions
 from speaker_gender.sound.reading import INT16_FULL_SCALE, read_signal

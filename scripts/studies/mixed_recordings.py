@@ -21,14 +21,14 @@ from tqdm.auto import tqdm
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from speaker_gender.answering.assessment import predict_recordings, unseen_recordings
-from speaker_gender.answering.classification import UNSURE, classify_images, window_images
-from speaker_gender.answering.classifier import default_model, load_classifier
-from speaker_gender.answering.timeline import SWITCH_COST, most_likely_labels
 from speaker_gender.caching import write_json
+from speaker_gender.classifying.classification import UNSURE, classify_images, window_images
+from speaker_gender.classifying.classifier import default_model, load_classifier
+from speaker_gender.classifying.timeline import SWITCH_COST, most_likely_labels
 from speaker_gender.config import RESULTS, SEED
 from speaker_gender.corpora.corpus import CorpusError
 from speaker_gender.corpora.resolving import resolve_corpus
+from speaker_gender.judging.assessment import predict_recordings, unseen_recordings
 from speaker_gender.learning.calibration import log_odds
 from speaker_gender.learning.model_files import ModelError
 from speaker_gender.learning.training import versions

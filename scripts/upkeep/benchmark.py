@@ -44,9 +44,9 @@ from torch.utils.flop_counter import FlopCounterMode
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from speaker_gender import config
-from speaker_gender.answering.classification import classify_recordings
-from speaker_gender.answering.classifier import SHIPPED_MODEL, load_classifier
 from speaker_gender.caching import write_json
+from speaker_gender.classifying.classification import classify_recordings
+from speaker_gender.classifying.classifier import SHIPPED_MODEL, load_classifier
 from speaker_gender.config import GENDERS, RECORDING_SAMPLES, RESULTS, ROOT, SAMPLE_RATE, SEED
 from speaker_gender.corpora.audiomnist import load_recordings
 from speaker_gender.corpora.corpus import Corpus, CorpusError, with_stamps

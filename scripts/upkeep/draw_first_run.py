@@ -15,7 +15,7 @@ import matplotlib.pyplot as plt
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from speaker_gender.config import PNGS, RESULTS
-from speaker_gender.judging.figures import use_style
+from speaker_gender.showing.figures import use_style
 
 
 def main() -> int:

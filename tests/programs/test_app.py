@@ -23,12 +23,12 @@ from PIL import Image
 pytest.importorskip("gradio", reason="gradio is not installed: the page was not tried")
 
 import app
-from speaker_gender.answering import page as page_module
-from speaker_gender.answering.classification import classify_recording
-from speaker_gender.answering.classifier import default_model, load_classifier
-from speaker_gender.answering.timeline import Stretch
+from speaker_gender.classifying.classification import classify_recording
+from speaker_gender.classifying.classifier import default_model, load_classifier
+from speaker_gender.classifying.timeline import Stretch
 from speaker_gender.config import ROOT, SAMPLE_RATE
 from speaker_gender.learning.model_files import ModelError
+from speaker_gender.showing import page as page_module
 from speaker_gender.sound.reading import read_signal
 
 SCRIPT = ROOT / "scripts" / "app.py"

@@ -20,7 +20,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import classify_wavs
-from speaker_gender.answering.classifier import SHIPPED_MODEL, Classifier
+from speaker_gender.classifying.classifier import SHIPPED_MODEL, Classifier
 from speaker_gender.config import RECORDING_SAMPLES, ROOT
 from speaker_gender.corpora.audiomnist import load_recordings
 from speaker_gender.corpora.corpus import CorpusError
@@ -215,8 +215,8 @@ def stub(monkeypatch):
     classifier = Classifier(
         Path("stub"), {"image_size": [112, 30]}, VIEWS["harmonic"], lambda images: np.full(len(images), 0.9)
     )
-    monkeypatch.setattr("speaker_gender.answering.classifier.load_classifier", lambda path: classifier)
-    monkeypatch.setattr("speaker_gender.answering.classifier.default_model", lambda: Path("stub"))
+    monkeypatch.setattr("speaker_gender.classifying.classifier.load_classifier", lambda path: classifier)
+    monkeypatch.setattr("speaker_gender.classifying.classifier.default_model", lambda: Path("stub"))
 
 
 def make_all_kinds(folder: Path) -> dict[str, str | None]:

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from speaker_gender.answering.classification import Answer, classify_recording
-from speaker_gender.answering.classifier import SHIPPED_MODEL, load_classifier
+from speaker_gender.classifying.classification import Answer, classify_recording
+from speaker_gender.classifying.classifier import SHIPPED_MODEL, load_classifier
 from speaker_gender.config import AUDIOMNIST, ROOT
 
 N_REAL = 10  # recordings

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 import soundfile
 
-from speaker_gender.answering.classifier import SHIPPED_MODEL
+from speaker_gender.classifying.classifier import SHIPPED_MODEL
 from speaker_gender.config import ROOT, SAMPLE_RATE
 from studies.long_recordings import LEVEL, measure, write_long_recording
 

@@ -10,10 +10,10 @@ import torch
 from conftest import buzz
 
 import classify_wavs
-from speaker_gender.answering import assessment
-from speaker_gender.answering.classifier import SHIPPED_MODEL, default_model, load_classifier
+from speaker_gender.classifying.classifier import SHIPPED_MODEL, default_model, load_classifier
 from speaker_gender.config import GENDERS, ROOT
 from speaker_gender.corpora.corpus import CorpusError
+from speaker_gender.judging import assessment
 from speaker_gender.learning import voices
 from speaker_gender.learning.networks import load_network, to_onnx
 from speaker_gender.sound.reading import read_signal

@@ -21,11 +21,11 @@ import pandas as pd
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from speaker_gender.answering.assessment import figures, predict_recordings, unseen_recordings
 from speaker_gender.caching import write_json
 from speaker_gender.config import RESULTS, SEED
 from speaker_gender.corpora.corpus import CorpusError
 from speaker_gender.corpora.resolving import resolve_corpus
+from speaker_gender.judging.assessment import figures, predict_recordings, unseen_recordings
 from speaker_gender.judging.comparisons import compare_on_same_recordings
 from speaker_gender.learning import voices
 from speaker_gender.learning.model_files import ModelError

@@ -18,7 +18,12 @@ import pandas as pd
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from speaker_gender.answering.assessment import (
+from speaker_gender.caching import write_json
+from speaker_gender.classifying.classifier import default_model
+from speaker_gender.config import RESULTS, SAMPLE_RATE
+from speaker_gender.corpora.corpus import CorpusError
+from speaker_gender.corpora.resolving import resolve_corpus
+from speaker_gender.judging.assessment import (
     LEAST_RATE,
     by_group,
     figures,
@@ -26,11 +31,6 @@ from speaker_gender.answering.assessment import (
     unseen_readers,
     unseen_recordings,
 )
-from speaker_gender.answering.classifier import default_model
-from speaker_gender.caching import write_json
-from speaker_gender.config import RESULTS, SAMPLE_RATE
-from speaker_gender.corpora.corpus import CorpusError
-from speaker_gender.corpora.resolving import resolve_corpus
 from speaker_gender.judging.comparisons import auc_of_doubtful
 from speaker_gender.learning.model_files import ModelError, read_card
 from speaker_gender.learning.training import versions

@@ -11,8 +11,8 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from speaker_gender.answering.classifier import Classifier, load_classifier
-from speaker_gender.answering.timeline import Stretch, merged, most_likely_labels, speaking_time
+from speaker_gender.classifying.classifier import Classifier, load_classifier
+from speaker_gender.classifying.timeline import Stretch, merged, most_likely_labels, speaking_time
 from speaker_gender.config import RECORDING_SAMPLES, SAMPLE_RATE
 from speaker_gender.images.views import shrink
 from speaker_gender.learning.calibration import calibrated, log_odds, probability

@@ -4,8 +4,8 @@ import csv
 import io
 from pathlib import Path
 
-from speaker_gender.answering.classification import Answer
 from speaker_gender.caching import replacing, write_atomically
+from speaker_gender.classifying.classification import Answer
 
 SUFFIXES = {"csv": ".csv", "rttm": ".rttm", "textgrid": ".TextGrid"}
 TIER = "gender"

@@ -9,8 +9,8 @@ import soundfile
 import soxr
 from tqdm.auto import tqdm
 
-from speaker_gender.answering.classification import classify_recordings
-from speaker_gender.answering.classifier import load_classifier
+from speaker_gender.classifying.classification import classify_recordings
+from speaker_gender.classifying.classifier import load_classifier
 from speaker_gender.config import SAMPLE_RATE
 from speaker_gender.corpora.audiomnist import load_recordings
 from speaker_gender.corpora.common_voice import COMMON_VOICE, common_voice_recordings

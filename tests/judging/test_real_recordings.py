@@ -4,10 +4,10 @@ import json
 
 import pytest
 
-from speaker_gender.answering.assessment import figures, predict_recordings, unseen_recordings
-from speaker_gender.answering.classifier import SHIPPED_MODEL
+from speaker_gender.classifying.classifier import SHIPPED_MODEL
 from speaker_gender.config import ROOT
 from speaker_gender.corpora.resolving import resolve_corpus
+from speaker_gender.judging.assessment import figures, predict_recordings, unseen_recordings
 
 # Folder → recordings, speakers, and the least balanced accuracy, refusals wrong, that is still this model.
 SETS = {"AudioMNIST_AZ": (1_162, 59, 0.92), "UkrainianDigits": (879, 88, 0.94)}

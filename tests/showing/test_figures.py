@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from speaker_gender.judging import figures
+from speaker_gender.showing import figures
 
 
 def test_mean_maps_side_by_side_have_one_colour_scale():

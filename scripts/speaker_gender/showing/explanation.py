@@ -5,11 +5,11 @@ from pathlib import Path
 
 import numpy as np
 
-from speaker_gender.answering.classification import Answer, classify_images, window_images
-from speaker_gender.answering.classifier import Classifier
 from speaker_gender.caching import replacing
+from speaker_gender.classifying.classification import Answer, classify_images, window_images
+from speaker_gender.classifying.classifier import Classifier
 from speaker_gender.config import GENDERS
-from speaker_gender.judging.figures import answer_figure
+from speaker_gender.showing.figures import answer_figure
 from speaker_gender.sound.reading import read_pieces
 
 MOST_WINDOWS = 6  # that are drawn of a long recording

@@ -9,10 +9,10 @@ import soundfile
 from praatio import textgrid
 
 import classify_wavs
-from speaker_gender.answering.classification import answer_of, classify_recording, classify_signal
-from speaker_gender.answering.classifier import SHIPPED_MODEL, load_classifier
-from speaker_gender.answering.exports import write_timeline
-from speaker_gender.answering.timeline import Stretch, merged, most_likely_labels, speaking_time
+from speaker_gender.classifying.classification import answer_of, classify_recording, classify_signal
+from speaker_gender.classifying.classifier import SHIPPED_MODEL, load_classifier
+from speaker_gender.classifying.exports import write_timeline
+from speaker_gender.classifying.timeline import Stretch, merged, most_likely_labels, speaking_time
 from speaker_gender.config import ROOT, SAMPLE_RATE
 from speaker_gender.sound.reading import read_signal
 

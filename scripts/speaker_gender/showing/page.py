@@ -33,13 +33,13 @@ from matplotlib.figure import Figure
 from starlette.middleware import Middleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
-from speaker_gender.answering.classification import Answer, classify_images, classify_pieces, window_images
-from speaker_gender.answering.classifier import Classifier
-from speaker_gender.answering.explanation import explain
-from speaker_gender.answering.timeline import Stretch
 from speaker_gender.caching import shown
+from speaker_gender.classifying.classification import Answer, classify_images, classify_pieces, window_images
+from speaker_gender.classifying.classifier import Classifier
+from speaker_gender.classifying.timeline import Stretch
 from speaker_gender.config import MY_WAVS, RECORDING_SAMPLES, ROOT, SAMPLE_RATE
-from speaker_gender.judging.figures import COLOURS, answer_figure, draw_timeline
+from speaker_gender.showing.explanation import explain
+from speaker_gender.showing.figures import COLOURS, answer_figure, draw_timeline
 from speaker_gender.sound.pitch import PITCH_HOP, PITCH_RATE, PITCH_WINDOW, PITCHES, pitch_track
 from speaker_gender.sound.reading import INT16_FULL_SCALE, AudioError, read_pieces
 

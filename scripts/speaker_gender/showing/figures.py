@@ -135,7 +135,7 @@ def draw_timeline(axis: Axes, stretches: Iterable, seconds: float) -> None:
     ----------
     axis : matplotlib.axes.Axes
     stretches : iterable
-        Each with start and stop in seconds, and a label ('female' or 'male'); see answering.timeline.Stretch.
+        Each with start and stop in seconds, and a label ('female' or 'male'); see classifying.timeline.Stretch.
     seconds : float
         Of the whole recording.
     """

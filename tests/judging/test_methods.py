@@ -4,13 +4,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from speaker_gender.answering import methods
-from speaker_gender.answering.methods import SHIPPED, accuracy_by_speaker, compare, load_methods, one_table
 from speaker_gender.corpora.audiomnist import load_recordings
 from speaker_gender.corpora.corpus import CorpusError
 from speaker_gender.images.generation import generate_images
 from speaker_gender.images.maps import load_maps
+from speaker_gender.judging import methods
 from speaker_gender.judging.baselines import F0, LENGTH
+from speaker_gender.judging.methods import SHIPPED, accuracy_by_speaker, compare, load_methods, one_table
 from speaker_gender.learning.dataset import available_images
 from speaker_gender.learning.splits import split_by_speaker
 

@@ -15,14 +15,14 @@ from PIL import Image
 from safetensors.torch import save
 
 import classify_wavs
-from speaker_gender.answering.classification import (
+from speaker_gender.classifying.classification import (
     CLIPPED,
     classify_recording,
     classify_recordings,
     combine,
     window_images,
 )
-from speaker_gender.answering.classifier import load_classifier
+from speaker_gender.classifying.classifier import load_classifier
 from speaker_gender.config import RECORDING_SAMPLES, ROOT
 from speaker_gender.images.views import VIEWS
 from speaker_gender.learning.calibration import log_odds
@@ -171,7 +171,7 @@ def test_probabilities_go_through_the_calibration_in_the_card(network, model, wa
 def test_many_files_are_answered_in_their_order_as_one_by_one(network, wav, tmp_path, monkeypatch):
     path = tmp_path / "gender.safetensors"
     save_network(network, CARD, path, onnx=to_onnx(network, RECIPE.image_size))
-    monkeypatch.setattr("speaker_gender.answering.classification.FILES_A_WORKER", 3)
+    monkeypatch.setattr("speaker_gender.classifying.classification.FILES_A_WORKER", 3)
     monkeypatch.setattr("os.cpu_count", lambda: 2)
     paths = [*sorted(wav.parent.glob("*.wav")), tmp_path / "none.wav", *sorted(wav.parent.glob("*.wav"))]
     classifier = load_classifier(path)

@@ -12,9 +12,8 @@ from typing import Any
 
 import pandas as pd
 
-from speaker_gender.answering.assessment import predict_recordings, unseen_recordings
-from speaker_gender.answering.classifier import SHIPPED_MODEL
 from speaker_gender.caching import write_atomically, write_json
+from speaker_gender.classifying.classifier import SHIPPED_MODEL
 from speaker_gender.config import ROOT, smoke
 from speaker_gender.corpora.audiomnist import load_recordings
 from speaker_gender.corpora.checks import contradicted_speakers
@@ -22,6 +21,7 @@ from speaker_gender.corpora.corpus import Corpus, CorpusError
 from speaker_gender.corpora.pitches import median_pitch
 from speaker_gender.images.generation import generate_images
 from speaker_gender.images.maps import load_maps
+from speaker_gender.judging.assessment import predict_recordings, unseen_recordings
 from speaker_gender.judging.baselines import F0, LENGTH, baseline_predictions, pitch_in_images
 from speaker_gender.judging.comparisons import compare_on_same_recordings, cost_of_leakage, describe_both_ways
 from speaker_gender.judging.moved_pitch import RECORDINGS, moved_pitch

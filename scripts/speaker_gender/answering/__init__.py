@@ -1,1 +1,0 @@
-"""From a recording of anyone's to an answer, and its explanation."""

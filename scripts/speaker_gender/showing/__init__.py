@@ -1,0 +1,1 @@
+"""Figures, explanations of answers, and the page for one's own voice."""
