@@ -7,6 +7,7 @@ import os
 import sys
 from pathlib import Path
 
+import joblib
 import numpy as np
 import psutil
 import pytest
@@ -77,7 +78,7 @@ def memory_goes_back():
 @pytest.fixture
 def one_processor(monkeypatch):
     """What few files ask for is done sooner here than by processes that have to start and to import first."""
-    monkeypatch.setattr(os, "cpu_count", lambda: 1)
+    monkeypatch.setattr(joblib, "cpu_count", lambda: 1)
 
 
 @pytest.fixture

@@ -6,13 +6,11 @@ import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from pathlib import Path
 
 import pytest
 
-import speaker_gender
 from speaker_gender.config import ROOT
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="the stand-ins are shell scripts")
@@ -269,16 +267,6 @@ def test_trying_ones_voice_uses_the_whole_environment_where_there_is_one(project
     project.run()
     assert project.run("bash", "scripts/try.sh") == (0, "started\n", [])
     assert not (project / ".venv-try").exists()
-
-
-@pytest.mark.skipif(not hasattr(os, "getuid"), reason="Windows has a home folder that can be written to")
-def test_what_stands_in_for_a_home_is_this_users_alone(tmp_path, monkeypatch):
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    folder = Path(speaker_gender._temporary_home())
-    assert folder.stat().st_mode & 0o777 == 0o700
-    assert Path(speaker_gender._temporary_home()) == folder
-    folder.chmod(0o777)
-    assert Path(speaker_gender._temporary_home()) != folder
 
 
 def names(text: str) -> set[str]:

@@ -2,7 +2,8 @@
 
 Its rooms stand in the order in which data flows, and each imports only rooms before it (`lint-imports` holds that):
 
-    config, caching    paths, constants of the study, results of slow steps
+    config, caching    paths, settings, constants of the study, results of slow steps
+    parallel           the same work for every recording, on this machine or on a cluster
     sound              reading files, finding speech, pitch, augmentation, the microphone
     corpora            who speaks in a folder of recordings, and which recordings it holds
     images             from a recording to its image in a view
@@ -13,28 +14,10 @@ Its rooms stand in the order in which data flows, and each imports only rooms be
 """
 
 import os
-import tempfile
 
 # ONNX Runtime would write an identifier under the user's cache and send events to its makers. The package is imported
 # before any module of it, in workers, notebooks and tests alike, and so before ONNX Runtime.
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
-
-
-def _temporary_home() -> str:
-    """A folder under the temporary one that is this user's alone: what numba keeps there is run."""
-    folder = os.path.join(tempfile.gettempdir(), f"speaker_gender_{os.getuid()}")
-    try:
-        os.mkdir(folder, mode=0o700)
-    except FileExistsError:
-        found = os.lstat(folder)
-        if (found.st_uid, found.st_mode & 0o170777) != (os.getuid(), 0o040700):
-            return tempfile.mkdtemp(prefix="speaker_gender_")
-    return folder
-
-
-# numba, matplotlib and Jupyter keep files in the home folder, and fail or complain where they cannot.
-if hasattr(os, "getuid") and not os.access(os.path.expanduser("~"), os.W_OK):
-    os.environ["HOME"] = _temporary_home()
 # A thread of PyTorch's that waits should not spin: beside other programs, training would take ten times as long.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 # OpenBLAS's threads do, whatever they are told, and the matrices here are too small to need them.

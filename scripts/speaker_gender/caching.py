@@ -25,27 +25,20 @@ from typing import BinaryIO
 
 import numpy as np
 
-from speaker_gender.config import WORKSPACE
+from speaker_gender.config import WORKSPACE, settings
 
 ABANDONED = 24 * 3_600  # seconds after which no program is still writing a file
 BLOCK = 1 << 20  # bytes that are read at a time
+LONGEST_LINE = 4_096  # bytes of key and digest
+CLOCKS = 60  # seconds that the clocks of machines may differ by; a file from later than that is of a wrong clock
 
 
 def recompute(path: Path) -> bool:
-    """Whether a cached file is to be computed again although it exists.
-
-    Parameters
-    ----------
-    path : Path
-        An existing file.
-
-    Returns
-    -------
-    bool
-        True for `RECOMPUTE=1`, and for a file older than the time in `RECOMPUTE`.
-    """
-    wanted = os.environ.get("RECOMPUTE", "")
-    return wanted == "1" or (wanted.isdecimal() and path.stat().st_mtime < int(wanted))
+    """Whether a cached file is to be computed again: any for RECOMPUTE=1, else an older one than RECOMPUTE."""
+    wanted = settings().recompute
+    if not wanted.isdecimal() or not path.exists():
+        return False
+    return wanted == "1" or not int(wanted) <= path.stat().st_mtime <= time.time() + CLOCKS
 
 
 @contextmanager
@@ -117,23 +110,6 @@ def write_atomically(path: Path, content: bytes | memoryview | str) -> None:
     """
     with replacing(path) as partial:
         partial.write_bytes(content.encode() if isinstance(content, str) else content)
-
-
-def append(path: Path, text: str) -> None:
-    """Add text to a file in one piece, so that the lines of programs that write at once do not mix.
-
-    Parameters
-    ----------
-    path : Path
-    text : str
-
-    Raises
-    ------
-    OSError
-        Where it cannot be written; it names `path`.
-    """
-    with _naming(path), open(path, "ab") as file:
-        file.write(text.encode())
 
 
 def write_json(path: Path, value: object) -> None:
@@ -232,22 +208,62 @@ def cached_json(path: Path, key: dict, compute: Callable[[], dict]) -> dict:
     dict
         The result as JSON gives it back: str keys, lists for tuples, None for nan.
     """
-    key = json.loads(json.dumps(key))
     remove_abandoned(path.parent)
-    if path.exists() and not recompute(path):
+    if not recompute(path):
         try:
-            saved = json.loads(path.read_text(encoding="utf-8"))
-            result = saved["result"]
-            if saved.get("digest") not in (None, digest(result)):  # files from before digests were kept have none
-                raise ValueError
-            if saved["key"] == key:
+            if (result := read_kept_json(path, key)) is not None:
                 print(f"From the cache: {shown(path)}")
                 return result
-        except (ValueError, KeyError, TypeError, AttributeError):
-            print(f"{shown(path)} is not as it was written: computed again")
-    result = json.loads(json.dumps(_without_nan(compute())))
+        except ValueError as error:
+            print(f"{shown(path)}: {error}; computed again")
+    return write_kept_json(path, key, compute())
+
+
+def write_kept_json(path: Path, key: dict, result: dict) -> dict:
+    """Write a result with its key and a digest of itself; returns it as JSON gives it back."""
+    result = json.loads(json.dumps(_without_nan(result)))
     write_json(path, {"key": key, "digest": digest(result), "result": result})
     return result
+
+
+def read_kept_json(path: Path, key: dict) -> dict | None:
+    """Read what `write_kept_json` wrote under this key; None where there is nothing. Raises ValueError for damage."""
+    if not path.exists():
+        return None
+    try:
+        saved = json.loads(path.read_text(encoding="utf-8"))
+        intact, of_key = saved["digest"] == digest(saved["result"]), saved["key"] == json.loads(json.dumps(key))
+    except (ValueError, KeyError, TypeError, RecursionError):
+        intact, of_key = False, False
+    if not intact:
+        raise ValueError("checksum mismatch")
+    return saved["result"] if of_key else None
+
+
+def write_kept(path: Path, key: str, content: bytes | memoryview) -> None:
+    """Write bytes after a line with their key and their digest, atomically."""
+    with replacing(path) as partial, open(partial, "wb") as file:
+        file.write(f"{key} {content_digest(content)}\n".encode())
+        file.write(content)
+
+
+@contextmanager
+def reading_kept(path: Path, key: str) -> Iterator[BinaryIO | None]:
+    """Open what `write_kept` wrote under this key, at the beginning of its content; None where nothing is usable."""
+    if not path.exists():
+        yield None
+        return
+    with open(path, "rb") as file:
+        saved_key, _, of_content = file.readline(LONGEST_LINE).decode(errors="replace").rstrip("\n").rpartition(" ")
+        start = file.tell()
+        if saved_key != key:
+            yield None
+        elif stream_digest(file) != of_content:
+            print(f"{shown(path)}: checksum mismatch; computed again")
+            yield None
+        else:
+            file.seek(start)
+            yield file
 
 
 def cached_array(path: Path, key: str, compute: Callable[[], np.ndarray]) -> np.ndarray:
@@ -256,29 +272,18 @@ def cached_array(path: Path, key: str, compute: Callable[[], np.ndarray]) -> np.
     Parameters
     ----------
     path : Path
-        An .npy file. Its key and its digest are kept beside it in a file that ends in .key.
+        A file of `write_kept` whose content is that of an .npy file.
     key : str
         All that determines the array, see `digest`.
     compute : callable
         Called without arguments where there is no usable file.
-
-    Returns
-    -------
-    np.ndarray
     """
-    key_path = path.with_suffix(".key")
     remove_abandoned(path.parent)
-    if path.exists() and key_path.exists() and not recompute(path):
-        saved_key, _, of_content = key_path.read_text(encoding="utf-8", errors="replace").rpartition(" ")
-        if saved_key == key:
-            with path.open("rb") as file:
-                if stream_digest(file) == of_content:
-                    print(f"From the cache: {shown(path)}")
-                    file.seek(0)
-                    return np.load(file, allow_pickle=False)
-            print(f"{shown(path)} is not as it was written: computed again")
+    with reading_kept(path, key) as file:
+        if file and not recompute(path):
+            print(f"From the cache: {shown(path)}")
+            return np.load(file, allow_pickle=False)
     array, buffer = compute(), io.BytesIO()
     np.save(buffer, array, allow_pickle=False)
-    write_atomically(path, buffer.getbuffer())
-    write_atomically(key_path, f"{key} {content_digest(buffer.getbuffer())}")
+    write_kept(path, key, buffer.getbuffer())
     return array

@@ -23,8 +23,6 @@ import av
 import numpy as np
 import pandas as pd
 import soxr
-from joblib import Parallel, delayed
-from tqdm.auto import tqdm
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
@@ -38,6 +36,7 @@ from speaker_gender.judging.assessment import unseen_recordings
 from speaker_gender.judging.comparisons import compare_on_same_recordings, describe, in_points
 from speaker_gender.learning.model_files import ModelError
 from speaker_gender.learning.training import versions
+from speaker_gender.parallel import in_parallel
 from speaker_gender.sound.reading import read_signal
 
 LOUDEST = 0.7  # of full scale, of what a codec gets
@@ -191,8 +190,8 @@ def main() -> int:
             corpus = resolve_corpus(choice)
             drawn = draw(unseen_recordings(corpus, model), options.each)
             groups = [group for _, group in drawn.groupby("speaker")]
-            work = Parallel(n_jobs=-1, return_as="generator")(delayed(classify_changed)(model, one) for one in groups)
-            predictions = pd.concat(list(tqdm(work, corpus.title, total=len(groups), unit="speaker", leave=False)))
+            classify = functools.partial(classify_changed, model)
+            predictions = pd.concat(list(in_parallel(classify, groups, batch=1, title=corpus.title, unit="speaker")))
             tables = dict(list(predictions.astype({"p_female": float}).groupby("change")))
             found["rows"][corpus.title] = {name: figures(tables[name], tables[AS_IT_IS]) for name in CHANGES}
         write_json(RESULTS / "shipped" / "changed_recordings.json", found)

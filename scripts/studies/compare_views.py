@@ -8,7 +8,7 @@ their predictions. Writes results/<corpus>/views/<form>.json and their summary r
 notebook 05 shows.
 """
 
-import os
+import functools
 import sys
 from collections.abc import Callable
 from datetime import date
@@ -23,14 +23,13 @@ from fastai.callback.mixup import MixUp
 from fastai.learner import Learner
 from fastai.losses import CrossEntropyLossFlat
 from fastai.torch_core import set_seed
-from joblib import Parallel, delayed
 from PIL import Image
 from tqdm.auto import tqdm
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from speaker_gender.caching import cached_json, digest, write_json
-from speaker_gender.config import SAMPLE_RATE, SEED, WORKING_RATE, WORKING_SAMPLES, smoke
+from speaker_gender.config import SAMPLE_RATE, SEED, WORKING_RATE, WORKING_SAMPLES, settings
 from speaker_gender.corpora.audiomnist import load_recordings
 from speaker_gender.corpora.corpus import Corpus, CorpusError, with_stamps
 from speaker_gender.corpora.resolving import resolve_corpus
@@ -47,6 +46,7 @@ from speaker_gender.learning.learners import class_weights
 from speaker_gender.learning.networks import predict, small_network
 from speaker_gender.learning.splits import grouped_folds
 from speaker_gender.learning.training import versions
+from speaker_gender.parallel import in_parallel
 from speaker_gender.sound import pitch, reading
 from speaker_gender.sound.reading import read_signal
 
@@ -196,7 +196,7 @@ def compare(corpus: Corpus) -> dict[str, dict]:
 def _predictions(corpus: Corpus, table: pd.DataFrame, folds: list[pd.Series], name: str) -> list[pd.DataFrame]:
     """For each seed: all images with fold and p_female, by the network that did not train on their speaker; cached."""
     tested = pd.concat([table[fold == "test"].assign(fold=number) for number, fold in enumerate(folds, start=1)])
-    training = TRAINING | ({"epochs": 1} if smoke() else {})
+    training = TRAINING | ({"epochs": 1} if settings().smoke else {})
 
     def compute() -> dict:
         images = _images(corpus, table, name)
@@ -224,13 +224,13 @@ def _predictions(corpus: Corpus, table: pd.DataFrame, folds: list[pd.Series], na
 
 def _images(corpus: Corpus, table: pd.DataFrame, name: str) -> np.ndarray:
     """The form's image of each recording, uint8 (images, channels, height, width)."""
-    work = Parallel(n_jobs=os.cpu_count(), return_as="generator", batch_size=16)(
-        delayed(_image_of)(corpus.folder / path, front, name) for path, front in zip(table["path"], table["front"])
-    )
-    return np.stack(list(tqdm(work, FORMS[name][0], total=len(table), unit="image", leave=False)))
+    jobs = [(corpus.folder / path, front) for path, front in zip(table["path"], table["front"])]
+    make = functools.partial(_image_of, name)
+    return np.stack(list(in_parallel(make, jobs, batch=16, title=FORMS[name][0], unit="image")))
 
 
-def _image_of(path: Path, front: int, name: str) -> np.ndarray:
+def _image_of(name: str, job: tuple[Path, int]) -> np.ndarray:
+    path, front = job
     return FORMS[name][1](read_signal(path), front=front)
 
 

@@ -46,7 +46,7 @@ from speaker_gender.images.views import VIEWS, encode_jpeg, shrink
 from speaker_gender.learning.shards import ShardImages
 from speaker_gender.learning.splits import grouped_folds, random_split
 from speaker_gender.learning.training import fingerprint
-from speaker_gender.parallel import parallel
+from speaker_gender.parallel import in_parallel
 from speaker_gender.sound.reading import read_header, read_signal
 
 PATH = RESULTS / "scaling.json"
@@ -192,14 +192,12 @@ def _image_of(path: Path) -> bytes:
 def scheduler() -> dict:
     """Empty batches a second that go through joblib and a Dask scheduler to two workers on this machine."""
     from distributed import LocalCluster
-    from joblib import delayed
 
     with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster:
         os.environ["CLUSTER"] = cluster.scheduler_address
-        work = parallel(return_as="generator", batch_size=1)
-        list(work(delayed(abs)(number) for number in range(10)))
+        list(in_parallel(abs, range(10), batch=1))
         started = time.perf_counter()
-        list(parallel(return_as="generator", batch_size=1)(delayed(abs)(number) for number in range(BATCHES)))
+        list(in_parallel(abs, range(BATCHES), batch=1))
         taken = time.perf_counter() - started
         del os.environ["CLUSTER"]
     return {"batches": BATCHES, "a_second": BATCHES / taken}

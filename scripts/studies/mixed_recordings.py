@@ -10,14 +10,13 @@ two-gender ones that are not; and the accuracy of single recordings in bands of 
 """
 
 import argparse
+import functools
 import sys
 from datetime import date
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from joblib import Parallel, delayed
-from tqdm.auto import tqdm
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
@@ -32,6 +31,7 @@ from speaker_gender.judging.assessment import predict_recordings, unseen_recordi
 from speaker_gender.learning.calibration import log_odds
 from speaker_gender.learning.model_files import ModelError
 from speaker_gender.learning.training import versions
+from speaker_gender.parallel import in_parallel
 from speaker_gender.sound.reading import read_signal
 
 WORDS_A_TURN = (2, 4, 8)
@@ -110,10 +110,8 @@ def main() -> int:
             corpus = resolve_corpus(choice)
             recordings = unseen_recordings(corpus, model)
             jobs = plan(recordings)
-            work = Parallel(n_jobs=-1, return_as="generator", batch_size=4)(
-                delayed(window_odds)(model, paths) for _, _, paths in jobs
-            )
-            odds = list(tqdm(work, corpus.title, total=len(jobs), unit="recording", leave=False))
+            parts = [paths for _, _, paths in jobs]
+            odds = list(in_parallel(functools.partial(window_odds, model), parts, batch=4, title=corpus.title))
             found["rows"][corpus.title] = {
                 "speakers": int(recordings["speaker"].nunique()),
                 "by_cost": {str(cost): errors_of_rule(jobs, odds, cost) for cost in COSTS},

@@ -21,9 +21,7 @@ from pathlib import Path
 
 import numpy as np
 import soxr
-from joblib import Parallel, delayed
 from scipy.signal import lfilter
-from tqdm.auto import tqdm
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
@@ -33,6 +31,7 @@ from speaker_gender.corpora.audiomnist import load_recordings
 from speaker_gender.corpora.corpus import CorpusError
 from speaker_gender.corpora.resolving import resolve_corpus
 from speaker_gender.learning.training import versions
+from speaker_gender.parallel import in_parallel
 from speaker_gender.sound.augmentation import noise, rms, whispered
 from speaker_gender.sound.files import sound_files
 from speaker_gender.sound.reading import INT16_FULL_SCALE, AudioError, read_pieces
@@ -131,8 +130,9 @@ def vowel(rng: np.random.Generator, *, sung: bool) -> np.ndarray:
     return 5_000 * ramp * signal / np.abs(signal).max() + noise(len(signal), rng)
 
 
-def found_in(path: Path, number: int, change: str) -> dict[str, bool] | None:
+def found_in(job: tuple[int, Path], *, change: str) -> dict[str, bool] | None:
     """Detector → whether it finds speech in a file's first minute; None for one that cannot be read or is too short."""
+    number, path = job
     try:
         signal = next(read_pieces(path, sample_rate=WORKING_RATE, report=[]))[: 60 * WORKING_RATE]
     except AudioError:
@@ -176,8 +176,7 @@ def main() -> int:
         return 1
     rows: dict[str, dict] = {}
     for name, (paths, change) in jobs.items():
-        work = (delayed(found_in)(path, number, change) for number, path in enumerate(paths))
-        rows[name] = shares(_run(work, name, len(paths)), speech=True)
+        rows[name] = shares(_run(paths, change, name), speech=True)
     for kind, sung in (("held vowels", False), ("sung notes", True)):
         rng = np.random.default_rng(SEED)
         signals = [vowel(rng, sung=sung) for _ in range(N_VOWELS)]
@@ -186,7 +185,7 @@ def main() -> int:
     nothing_said = []
     for name, paths in silent.items():
         paths = [path for path in paths if SPOKEN not in path.name]
-        found = _run((delayed(found_in)(path, 0, "as they are") for path in paths), name, len(paths))
+        found = _run(paths, "as they are", name)
         nothing_said += found
         rows[f"no speech, {name}"] = shares(found, speech=False)
     if nothing_said:
@@ -201,9 +200,9 @@ def main() -> int:
     return 0
 
 
-def _run(work, title: str, total: int) -> list[dict[str, bool] | None]:
-    running = Parallel(n_jobs=-1, return_as="generator", batch_size=4)(work)
-    return list(tqdm(running, title, total=total, unit="recording", leave=False))
+def _run(paths: list[Path], change: str, title: str) -> list[dict[str, bool] | None]:
+    find = functools.partial(found_in, change=change)
+    return list(in_parallel(find, list(enumerate(paths)), batch=4, title=title))
 
 
 if __name__ == "__main__":

@@ -14,17 +14,21 @@ command goes on after the last epoch that was finished. Without a launcher one p
 import argparse
 import os
 import sys
+from dataclasses import asdict
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from fastai.learner import Learner
 from fastai.torch_core import rank_distrib, set_seed
 
+from speaker_gender.caching import digest
 from speaker_gender.corpora.corpus import Corpus, CorpusError
 from speaker_gender.corpora.resolving import resolve_corpus
 from speaker_gender.images.maps import load_maps
+from speaker_gender.images.shards import read_shard_note
 from speaker_gender.learning.dataset import available_images, grey_stats, load_images
-from speaker_gender.learning.distributed import n_processes, share_of, train_shared
+from speaker_gender.learning.distributed import n_processes, share_of, shared
 from speaker_gender.learning.folds import SMALL
 from speaker_gender.learning.imagenet import imagenet_state
 from speaker_gender.learning.learners import make_learner
@@ -32,57 +36,54 @@ from speaker_gender.learning.model_files import ModelError
 from speaker_gender.learning.recipes import ARCHITECTURES, Recipe, default_recipe
 from speaker_gender.learning.shards import shard_dls, shards_of
 from speaker_gender.learning.splits import random_split
-from speaker_gender.learning.training import _learner_for, fingerprint
+from speaker_gender.learning.training import VERSION, describe_split, fingerprint, learner_for, train_and_save
 
 
-def from_jpegs(corpus: Corpus, options: argparse.Namespace) -> dict:
-    """Train on a corpus's JPEGs, decoded once; returns the card."""
+def from_jpegs(corpus: Corpus, changes: dict, imagenet: dict | None) -> tuple[Learner, Recipe, dict, list]:
+    """The Learner on a corpus's JPEGs, decoded once; its recipe; what the card reports; what stands for the data."""
     table = available_images(corpus, load_maps(corpus))
-    recipe = default_recipe(len(table), **changes(options))
+    recipe = default_recipe(len(table), **changes)
     images = load_images(corpus, table, size=recipe.image_size)
     split = random_split(table["image"], seed=recipe.seed)
     stats = grey_stats(images[(split == "train").to_numpy()])
-    imagenet = imagenet_state() if recipe.architecture == "resnet34" else None
-    learn = _learner_for(images, table, split, share_of(recipe), imagenet, stats)
-    about = {
-        "normalisation": {"mean": stats[0], "std": stats[1]},
-        "split": {part: int(count) for part, count in split.value_counts().items()},
-        "imagenet_weights": imagenet is not None,
-    }
-    return train_shared(corpus, learn, recipe, name=options.name, data=[fingerprint(table, split)], about=about)
+    learn = learner_for(images, table, split, share_of(recipe), imagenet, stats)
+    about = describe_split(table, split) | {"normalisation": {"mean": stats[0], "std": stats[1]}}
+    return learn, recipe, about, [fingerprint(table, split)]
 
 
-def from_shards(corpus: Corpus, options: argparse.Namespace) -> dict:
-    """Train on a corpus's shards, streamed; returns the card."""
-    split = {part: shards_of(corpus, part) for part in ("train", "valid")}
-    counts = {part: sum(shards.values()) for part, shards in split.items()}
-    recipe = default_recipe(sum(counts.values()), **{"speaker_weight": 0.0} | changes(options))
+def from_shards(
+    corpus: Corpus, changes: dict, imagenet: dict | None, n_workers: int
+) -> tuple[Learner, Recipe, dict, list]:
+    """The same on a corpus's shards, streamed."""
+    parts = {part: shards_of(corpus, part) for part in ("train", "valid")}
+    counts = {part: sum(shards.values()) for part, shards in parts.items()}
+    recipe = default_recipe(sum(counts.values()), **{"speaker_weight": 0.0} | changes)
     share = share_of(recipe)
     dls, stats = shard_dls(
-        corpus,
-        size=recipe.image_size,
-        batch_size=share.batch_size,
-        max_shift=recipe.max_shift,
-        n_workers=options.workers,
+        parts, size=recipe.image_size, batch_size=share.batch_size, max_shift=recipe.max_shift, n_workers=n_workers
     )
-    imagenet = imagenet_state() if recipe.architecture == "resnet34" else None
     set_seed(recipe.seed, reproducible=True)
-    learn = make_learner(dls, share, imagenet)
-    about = {
-        "normalisation": {"mean": stats[0], "std": stats[1]},
-        "split": counts,
-        "imagenet_weights": imagenet is not None,
-    }
-    data = [[Path(path).with_suffix(".json").read_text(encoding="utf-8") for path in part] for part in split.values()]
-    return train_shared(corpus, learn, recipe, name=options.name, data=data, about=about)
+    about = {"split": counts, "normalisation": {"mean": stats[0], "std": stats[1]}}
+    notes = [read_shard_note(Path(path)) for shards in parts.values() for path in shards]
+    return make_learner(dls, share, imagenet), recipe, about, notes
 
 
-def changes(options: argparse.Namespace) -> dict:
-    """The fields of the recipe that the command line changes."""
-    fields = ("architecture", "epochs", "batch_size", "seed")
-    named = {name: getattr(options, name) for name in fields}
-    own = SMALL if options.architecture == "small" else {}
-    return own | {name: value for name, value in named.items() if value is not None}
+def train(corpus: Corpus, options: argparse.Namespace) -> dict:
+    """Train as the command line says; returns the card."""
+    named = {name: getattr(options, name) for name in ("architecture", "epochs", "batch_size", "seed")}
+    changes = SMALL if options.architecture == "small" else {}
+    changes = changes | {name: value for name, value in named.items() if value is not None}
+    imagenet = None if options.architecture == "small" else imagenet_state()
+    if options.shards:
+        learn, recipe, about, data = from_shards(corpus, changes, imagenet, options.workers)
+    else:
+        learn, recipe, about, data = from_jpegs(corpus, changes, imagenet)
+    key = digest(data, corpus.view, VERSION, asdict(recipe), n_processes())
+    about["processes"] = n_processes()
+    set_seed(recipe.seed, reproducible=True)
+    weights = imagenet is not None
+    with shared(learn):
+        return train_and_save(learn, corpus, recipe, name=options.name, key=key, imagenet_weights=weights, about=about)
 
 
 def main() -> int:
@@ -100,8 +101,7 @@ def main() -> int:
     if rank_distrib():
         sys.stdout = open(os.devnull, "w")  # the first process reports
     try:
-        corpus = resolve_corpus()
-        card = from_shards(corpus, options) if options.shards else from_jpegs(corpus, options)
+        card = train(resolve_corpus(), options)
     except (CorpusError, ModelError, OSError, ValueError) as error:
         print(error, file=sys.stderr)
         return 1

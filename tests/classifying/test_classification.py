@@ -172,7 +172,7 @@ def test_many_files_are_answered_in_their_order_as_one_by_one(network, wav, tmp_
     path = tmp_path / "gender.safetensors"
     save_network(network, CARD, path, onnx=to_onnx(network, RECIPE.image_size))
     monkeypatch.setattr("speaker_gender.classifying.classification.FILES_A_WORKER", 3)
-    monkeypatch.setattr("os.cpu_count", lambda: 2)
+    monkeypatch.setattr("joblib.cpu_count", lambda: 2)
     paths = [*sorted(wav.parent.glob("*.wav")), tmp_path / "none.wav", *sorted(wav.parent.glob("*.wav"))]
     classifier = load_classifier(path)
     assert list(classify_recordings(classifier, paths)) == [classify_recording(classifier, path) for path in paths]

@@ -7,6 +7,7 @@ import tarfile
 import numpy as np
 import pytest
 import torch
+from conftest import flip_bit
 
 from speaker_gender.corpora.audiomnist import load_recordings
 from speaker_gender.corpora.corpus import CorpusError
@@ -34,6 +35,10 @@ def sharded(buzz_corpus):
 def generate(corpus, recordings):
     parts = split_by_speaker(recordings["speaker"], train={"01", "02"}, valid={"03", "04"}, test=set())
     return generate_shards(corpus, recordings, parts, images_a_shard=5)
+
+
+def parts(corpus):
+    return {part: shards_of(corpus, part) for part in ("train", "valid")}
 
 
 def contents(corpus):
@@ -75,6 +80,17 @@ def test_shards_are_the_same_each_time_and_current_ones_are_kept(sharded):
     assert contents(corpus) == before
 
 
+@pytest.mark.parametrize("damaged", ["train-000001.tar", "train-000001.json"])
+def test_a_shard_that_was_altered_is_made_again_and_not_trained_on(sharded, damaged):
+    corpus, recordings, _ = sharded
+    before = contents(corpus)
+    flip_bit(shard_folder(corpus) / damaged, 2_000 if damaged.endswith("tar") else 150)
+    with pytest.raises(CorpusError, match="train-000001.tar"):
+        shards_of(corpus, "train")
+    assert generate(corpus, recordings)["made"] == 1
+    assert contents(corpus) == before
+
+
 def test_a_recording_that_cannot_be_read_is_reported_each_time(sharded):
     corpus, _, _ = sharded
     (corpus.folder / "01" / "0_01_0.wav").write_text("not a sound")
@@ -90,7 +106,7 @@ def test_an_epoch_has_every_image_once_in_another_order_and_they_are_decoded_as_
     generate_images(corpus, recordings)
     table = load_maps(corpus)
     expected = decode_images(corpus, table["image"].tolist(), size=SIZE)[table["speaker"].isin(["01", "02"])]
-    (dls, stats) = shard_dls(corpus, size=SIZE, batch_size=5)
+    (dls, stats) = shard_dls(parts(corpus), size=SIZE, batch_size=5)
     assert stats == pytest.approx(grey_stats(expected))
     orders = []
     for epoch in range(2):
@@ -119,7 +135,7 @@ def test_processes_read_shards_of_their_own(sharded, monkeypatch):
 
 
 def test_streamed_images_train_a_network(sharded):
-    dls, _ = shard_dls(sharded[0], size=SIZE, batch_size=4, max_shift=0.1)
+    dls, _ = shard_dls(parts(sharded[0]), size=SIZE, batch_size=4, max_shift=0.1)
     learn = make_learner(dls, Recipe(architecture="small", image_size=SIZE, epochs=1, batch_size=4))
     with learn.no_bar(), learn.no_logging():
         learn.fit(2)

@@ -8,6 +8,7 @@ import time
 from contextlib import ExitStack, contextmanager
 from unittest.mock import patch
 
+import joblib
 import numpy as np
 import pytest
 import soundfile
@@ -91,7 +92,7 @@ def in_this_process(folder):
         for name, place in folders.items():
             stack.enter_context(patch.object(config, name, folder / place))
         stack.enter_context(patch.dict(os.environ, environment))
-        stack.enter_context(patch.object(os, "cpu_count", lambda: 1))
+        stack.enter_context(patch.object(joblib, "cpu_count", lambda: 1))
         yield
 
 

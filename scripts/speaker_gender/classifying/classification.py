@@ -4,7 +4,6 @@ import functools
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
-from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,10 +12,10 @@ from PIL import Image
 
 from speaker_gender.classifying.classifier import Classifier, load_classifier
 from speaker_gender.classifying.timeline import Stretch, merged, most_likely_labels, speaking_time
-from speaker_gender.config import RECORDING_SAMPLES, SAMPLE_RATE
+from speaker_gender.config import RECORDING_SAMPLES, SAMPLE_RATE, settings
 from speaker_gender.images.views import shrink
 from speaker_gender.learning.calibration import calibrated, log_odds, probability
-from speaker_gender.parallel import batch_size, cluster_address, n_workers, parallel
+from speaker_gender.parallel import in_parallel, n_workers
 from speaker_gender.sound.reading import AudioError, read_pieces
 from speaker_gender.sound.speech import find_speech, is_clipped
 
@@ -109,24 +108,17 @@ def window_images(classifier: Classifier, signal: np.ndarray) -> Windows:
 
 def classify_recordings(classifier: Classifier, paths: list[Path]) -> Iterator[Answer]:
     """The answers for some sound files, in their order; many files keep all processors busy, or a cluster's."""
-    workers = n_workers(len(paths), each=FILES_A_WORKER)
-    if workers < 2 and cluster_address() is None:
+    if n_workers(len(paths), worth=FILES_A_WORKER) < 2 and not settings().cluster:
         yield from (classify_recording(classifier, path) for path in paths)
         return
-    from joblib import delayed  # here, because few files need it
-
-    size = batch_size(len(paths), local=BATCH)
     absolute = [Path(os.path.abspath(path)) for path in paths]  # a cluster's workers run in other folders
-    batches = [absolute[start : start + size] for start in range(0, len(paths), size)]
-    work = parallel(workers, return_as="generator")(
-        delayed(_classify_batch)(Path(os.path.abspath(classifier.path)), batch) for batch in batches
-    )
-    for path, answer in zip(paths, chain.from_iterable(work)):
+    classify = functools.partial(_classify, Path(os.path.abspath(classifier.path)))
+    for path, answer in zip(paths, in_parallel(classify, absolute, batch=BATCH, worth=FILES_A_WORKER)):
         yield replace(answer, file=str(path))
 
 
-def _classify_batch(model: Path, paths: list[Path]) -> list[Answer]:
-    return [classify_recording(_classifier_of_worker(model), path) for path in paths]
+def _classify(model: Path, path: Path) -> Answer:
+    return classify_recording(_classifier_of_worker(model), path)
 
 
 @functools.lru_cache(maxsize=1)

@@ -66,7 +66,8 @@ def load_speakers(corpus: Corpus) -> pd.DataFrame:
         raise CorpusError(f"{path}: should map each speaker to gender, age, …")
     for who in metadata.values():  # a room may be a number, and its name is text all the same
         who |= {name: str(who[name]) for name in ("accent", "recordingroom") if who.get(name) is not None}
-    table = pd.DataFrame.from_dict(metadata, orient="index").sort_index()
+    keys = pd.Index(list(metadata), dtype=object)  # pyarrow's strings cannot hold names that are no valid UTF-8
+    table = pd.DataFrame(list(metadata.values()), index=keys).sort_index()
     table = table.rename(
         columns={"native speaker": "native_speaker", "recordingroom": "room", "recordingdate": "recorded"}
     )

@@ -8,14 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from joblib import delayed
-from tqdm.auto import tqdm
 
 from speaker_gender.caching import cached_json, content_digest, digest
 from speaker_gender.config import GENDERS, SAMPLE_RATE
 from speaker_gender.corpora.corpus import Corpus, with_stamps
 from speaker_gender.corpora.pitches import median_pitch
-from speaker_gender.parallel import batch_size, n_workers, parallel
+from speaker_gender.parallel import in_parallel
 from speaker_gender.sound import reading, speech
 from speaker_gender.sound.reading import AudioError, read_signal
 from speaker_gender.sound.speech import is_clipped, why_not_speech
@@ -85,14 +83,9 @@ def inspect_recordings(corpus: Corpus, recordings: pd.DataFrame) -> pd.DataFrame
     ]
 
     def compute() -> dict:
-        work = parallel(
-            n_workers(len(available), each=RECORDINGS_A_WORKER),
-            return_as="generator",
-            batch_size=batch_size(len(available), local=16),
-        )(delayed(_inspect)(corpus.source(path)) for path in available["path"])
-        return dict(
-            zip(available["path"], tqdm(work, "inspecting", total=len(available), unit="recording", leave=False))
-        )
+        sources = [corpus.source(path) for path in available["path"]]
+        found = in_parallel(_inspect, sources, batch=16, worth=RECORDINGS_A_WORKER, title="inspecting")
+        return dict(zip(available["path"], found))
 
     found = cached_json(corpus.results / "corpus_checks.json", key, compute)
     columns = pd.DataFrame.from_dict(found, orient="index", columns=["content", "reason"])

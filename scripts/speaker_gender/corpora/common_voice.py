@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from speaker_gender.config import ROOT
+from speaker_gender.config import settings
 from speaker_gender.corpora.corpus import CorpusError
 
-COMMON_VOICE = Path(os.environ.get("COMMON_VOICE", ROOT.parent / "CommonVoice"))
+COMMON_VOICE = settings().common_voice
 TABLE, CLIPS = "validated.tsv", "clips"
 # Releases from 17 on say female_feminine and male_masculine.
 GENDERS = {"female": "female", "male": "male", "female_feminine": "female", "male_masculine": "male"}

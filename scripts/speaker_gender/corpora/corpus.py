@@ -3,23 +3,19 @@
 import os
 import re
 import unicodedata
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pandas as pd
-from joblib import delayed
 
 from speaker_gender import config
 from speaker_gender.caching import file_digest
-from speaker_gender.parallel import batch_size, cluster_address, parallel
+from speaker_gender.parallel import in_parallel
 from speaker_gender.sound.reading import printable
 from speaker_gender.sound.remote import is_url, located, url_digest
 
-# pandas stores strings with pyarrow where it is installed, which cannot hold file names that are no valid UTF-8.
-pd.options.mode.string_storage = "python"
-
-BATCH = 64  # recordings whose content a worker of a cluster digests before it reports back
+BATCH = 64  # recordings whose content a worker digests before it reports back
+RECORDINGS_A_WORKER = 20_000  # fewer are digested before another process has started
 
 
 class CorpusError(ValueError):
@@ -121,8 +117,8 @@ def corpus_name(folder: Path) -> str:
 def with_stamps(corpus: Corpus, recordings: pd.DataFrame) -> pd.DataFrame:
     """Add a digest of each WAV's content to a table of recordings.
 
-    Size and time of the last change would be quicker than reading everything, by threads. But they do not change with
-    everything that changes a file, and do with a copy.
+    Size and time of the last change would be quicker than reading everything. But they do not change with everything
+    that changes a file, and do with a copy.
 
     Parameters
     ----------
@@ -139,12 +135,7 @@ def with_stamps(corpus: Corpus, recordings: pd.DataFrame) -> pd.DataFrame:
     if "stamp" in recordings:
         return recordings
     sources = [corpus.source(path) for path in recordings["path"]]
-    if cluster_address():
-        size = batch_size(len(sources), local=BATCH)
-        stamps = parallel(batch_size=size)(delayed(stamp_of)(source) for source in sources)
-    else:
-        with ThreadPoolExecutor(os.cpu_count()) as threads:
-            stamps = list(threads.map(stamp_of, sources))
+    stamps = list(in_parallel(stamp_of, sources, batch=BATCH, worth=RECORDINGS_A_WORKER))
     return recordings.assign(stamp=pd.Series(stamps, index=recordings.index))
 
 
@@ -170,7 +161,7 @@ def accepted_losses() -> int:
     CorpusError
         Where the variable is not a number.
     """
-    accepted = os.environ.get("ACCEPT_LOST", "0")
+    accepted = config.settings().accept_lost
     if not accepted.isdecimal():
         raise CorpusError(f"ACCEPT_LOST={printable(accepted)}: should be a number of recordings")
     return int(accepted)

@@ -1,15 +1,14 @@
 """A folder in LibriSpeech's layout: Panayotov et al., ICASSP 2015, openslr.org/12 (CC BY 4.0)."""
 
-import os
 from pathlib import Path
 
 import pandas as pd
 
-from speaker_gender.config import ROOT
+from speaker_gender.config import settings
 from speaker_gender.corpora.corpus import CorpusError
 
 SPEAKERS = "SPEAKERS.TXT"
-LIBRISPEECH = Path(os.environ.get("LIBRISPEECH", ROOT.parent / "LibriSpeech"))
+LIBRISPEECH = settings().librispeech
 
 
 def is_librispeech(folder: Path) -> bool:

@@ -5,12 +5,10 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from joblib import delayed
-from tqdm.auto import tqdm
 
 from speaker_gender.caching import cached_json, digest
 from speaker_gender.corpora.corpus import Corpus, stamp_of
-from speaker_gender.parallel import batch_size, n_workers, parallel
+from speaker_gender.parallel import in_parallel
 from speaker_gender.sound import pitch
 from speaker_gender.sound.pitch import PITCH_RATE, pitch_track
 from speaker_gender.sound.reading import VERSION as READER
@@ -42,12 +40,10 @@ def median_pitch(corpus: Corpus, paths: pd.Series) -> pd.Series:
     key |= {name: value for name, value in vars(pitch).items() if name.startswith("PITCH")}
 
     def track() -> dict:
-        work = parallel(
-            n_workers(len(available), each=RECORDINGS_A_WORKER),
-            return_as="generator",
-            batch_size=batch_size(len(available), local=16),
-        )(delayed(_pitch_of)(corpus.source(path)) for path in available)
-        return dict(zip(available, tqdm(work, "median F0", total=len(available), unit="recording", leave=False)))
+        sources = [corpus.source(path) for path in available]
+        return dict(
+            zip(available, in_parallel(_pitch_of, sources, batch=16, worth=RECORDINGS_A_WORKER, title="median F0"))
+        )
 
     pitches = cached_json(corpus.results / f"median_pitch_{digest(available)}.json", key, track)
     return paths.map(pitches).astype(float)

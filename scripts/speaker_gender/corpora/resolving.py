@@ -1,7 +1,6 @@
 """Which corpus runs."""
 
 import json
-import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -37,10 +36,10 @@ def resolve_corpus(choice: str | None = None) -> Corpus:
         Where the folder is no corpus and nothing made from it exists either.
     """
     default = config.AUDIOMNIST if config.AUDIOMNIST.is_dir() else "demo"
-    chosen: str | Path = choice or os.environ.get("CORPUS") or default
+    chosen: str | Path = choice or config.settings().corpus or default
     if chosen == "demo":
         folder = config.RESULTS / "demo" / "data"
-        size = {"n_speakers": 12, "n_repetitions": 1} if config.smoke() else {}
+        size = {"n_speakers": 12, "n_repetitions": 1} if config.settings().smoke else {}
         try:
             return Corpus("demo", make_demo_corpus(folder, **size))
         except (RuntimeError, OSError) as error:

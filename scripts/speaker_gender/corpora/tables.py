@@ -11,19 +11,16 @@ Another corpus needs an adapter: a function from its folder to such columns, as 
 
 import os
 from collections.abc import Callable
-from itertools import chain
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from joblib import delayed
-from tqdm.auto import tqdm
 
 from speaker_gender.caching import cached_json, digest
 from speaker_gender.corpora.common_voice import common_voice_recordings, is_common_voice
 from speaker_gender.corpora.corpus import Corpus, CorpusError, with_stamps
 from speaker_gender.corpora.librispeech import is_librispeech, librispeech_recordings
-from speaker_gender.parallel import batch_size, parallel
+from speaker_gender.parallel import in_parallel
 from speaker_gender.sound import reading
 from speaker_gender.sound.reading import AudioError, printable, read_header
 
@@ -212,24 +209,12 @@ def _headers(corpus: Corpus, chunk: pd.DataFrame) -> pd.DataFrame:
     key = {"recordings": digest(there["path"].tolist(), there["stamp"].tolist()), "reader": reading.VERSION}
 
     def read() -> dict:
-        return {"headers": _headers_in_batches(corpus, there["path"].tolist())}
+        sources = [corpus.source(path) for path in there["path"]]
+        return {"headers": list(in_parallel(header_of, sources, batch=BATCH, title="headers"))}
 
     path = corpus.results / "headers" / f"{digest(key)}.json"
     found = pd.DataFrame(cached_json(path, key, read)["headers"], index=there.index, columns=HEADERS)
     return found.astype({"samples": "Int64", "sample_rate": "Int64"})
-
-
-def _headers_in_batches(corpus: Corpus, paths: list[str]) -> list[tuple]:
-    size = batch_size(len(paths), local=BATCH)
-    batches = [paths[start : start + size] for start in range(0, len(paths), size)]
-    work = parallel(min(os.cpu_count() or 1, len(batches)), return_as="generator")(
-        delayed(_headers_of)(corpus, batch) for batch in batches
-    )
-    return list(tqdm(chain.from_iterable(work), "headers", total=len(paths), unit="recording", leave=False))
-
-
-def _headers_of(corpus: Corpus, paths: list[str]) -> list[tuple]:
-    return [header_of(corpus.source(path)) for path in paths]
 
 
 def header_of(path: Path | str) -> tuple:

@@ -3,47 +3,46 @@
 Resumable: an existing image that was made from the same recording, padding, parameters and versions is kept. So is an
 image that this module did not make (the study's published ones, copied into place).
 
-A journal among the images lists what was made: lines of [image, key of what it was made from, digest of it], each
-written before its image. So an image that is not in the journal was made by others, even after a run was killed. On a
-cluster each process has a journal of its own.
+A manifest among the images lists those that are made here: image → key of what it is made from, and digest of its
+content, which is missing until it is made. An image that is not in the manifest was made by others.
 """
 
+import functools
 import importlib.metadata
-import json
 import os
-import platform
-import warnings
+import re
 from pathlib import Path
 
 import pandas as pd
-from joblib import delayed
 from PIL import Image
-from tqdm.auto import tqdm
 
 from speaker_gender.caching import (
-    append,
     content_digest,
     digest,
     file_digest,
+    read_kept_json,
     recompute,
     remove_abandoned,
     write_atomically,
     write_json,
+    write_kept_json,
 )
 from speaker_gender.config import SAMPLE_RATE
 from speaker_gender.corpora.corpus import Corpus, CorpusError, with_stamps
 from speaker_gender.images import mfc
 from speaker_gender.images.maps import load_maps, map_images, write_maps
 from speaker_gender.images.views import VIEWS, encode_jpeg
-from speaker_gender.parallel import batch_size, cluster_address, n_workers, parallel
+from speaker_gender.parallel import in_parallel
 from speaker_gender.sound.reading import VERSION, AudioError, read_signal
 from speaker_gender.sound.remote import located
 
 PADDING_SEEDS = {"male": 1, "female": 2}  # the study's
 BATCH = 16  # images a worker makes and writes before it reports back
 IMAGES_A_WORKER = 500  # fewer are made before another process has started
-JOURNAL = "made.jsonl"
+NOTED = 2_000  # images after which the manifest is written, so that a run that was killed need not make them again
+MANIFEST, FORMAT = "made.json", {"manifest": 1}
 PACKAGES = ("librosa", "numpy", "pillow", "scikit-image", "scipy", "soundfile", "soxr")  # that images depend on
+Manifest = dict[str, tuple[str, str | None]]  # image → key, digest
 
 
 def plan_images(maps: dict[str, dict[str, str]], recordings: pd.DataFrame, view: str = "mfc") -> pd.DataFrame:
@@ -110,39 +109,30 @@ def generate_images(corpus: Corpus, recordings: pd.DataFrame, *, n_jobs: int | N
     plan = plan_images(maps, with_stamps(corpus, recordings), corpus.view)
     corpus.images.mkdir(parents=True, exist_ok=True)
     remove_abandoned(corpus.images)
-    journal, there = _read_journal(corpus), set(os.listdir(corpus.images))
-    states = pd.Series(
-        [
-            _state_of(corpus.images / image, key, journal.get(image)) if image in there else "to be made"
-            for image, key in zip(plan["image"], plan["key"])
-        ],
-        index=plan.index,
-        dtype=object,
-    )
-    changed = plan.loc[states == "changed", "image"].tolist()
+    manifest, there = _read_manifest(corpus), set(os.listdir(corpus.images))
+    states = [
+        _state_of(corpus.images / image, key, manifest.get(image)) if image in there else "to be made"
+        for image, key in zip(plan["image"], plan["key"])
+    ]
+    plan = plan.assign(state=states)
+    changed = plan.loc[plan["state"] == "changed", "image"].tolist()
     if changed:
         names = ", ".join(changed[:3]) + (", …" if len(changed) > 3 else "")
         print(f"{len(changed)} images are not as they were made here, and are kept; delete them if in doubt: {names}")
-    todo = plan[states == "to be made"]
+    todo = plan[plan["state"] == "to be made"]
     unreadable = recordings[recordings["problem"].notna()]
-    skipped = dict(zip(unreadable["path"], unreadable["problem"]))
-    skipped |= _make_images(corpus, todo, n_jobs)
-    image_of = {path: image for images in maps.values() for image, path in images.items()}
+    skipped = dict(zip(unreadable["path"], unreadable["problem"])) | _make_images(corpus, todo, manifest, n_jobs)
     there = set(os.listdir(corpus.images))
-    by_others = there - journal.keys()
+    image_of = {path: image for images in maps.values() for image, path in images.items()}
+    by_others = there - manifest.keys()
     lost = {path: reason for path, reason in skipped.items() if image_of[path] not in by_others}
     if lost:
         write_json(corpus.skipped, lost)
     else:
         corpus.skipped.unlink(missing_ok=True)
     made = int((~todo["path"].isin(skipped)).sum())
-    n_present = sum(image in there for images in maps.values() for image in images)
-    return {
-        "made": made,
-        "kept": n_present - made,
-        "missing": len(recordings) - n_present,
-        "skipped": skipped,
-    }
+    n_present = sum(image in there for image in image_of.values())
+    return {"made": made, "kept": n_present - made, "missing": len(recordings) - n_present, "skipped": skipped}
 
 
 def _forget_renumbered(corpus: Corpus, maps: dict[str, dict[str, str]]) -> None:
@@ -157,24 +147,32 @@ def _forget_renumbered(corpus: Corpus, maps: dict[str, dict[str, str]]) -> None:
         old = {}
     new = {image: path for images in maps.values() for image, path in images.items()}
     for seen in map(corpus.seen_as, VIEWS):
-        for image in _read_journal(seen):
+        for image in _read_manifest(seen):
             if image not in old or old[image] != new.get(image):
                 (seen.images / image).unlink(missing_ok=True)
 
 
-def _state_of(path: Path, key: str, made: dict[str, str] | None) -> str:
-    """'to be made', or what is left alone: 'current', or 'changed' by others after it was made.
-
-    made: digest of each content that this module has given the image → key of what it was made from; None: none.
-    """
-    if not path.exists():
-        return "to be made"
+def _state_of(path: Path, key: str, made: tuple[str, str | None] | None) -> str:
+    """'to be made', or what is left alone: 'current', or 'changed' by others after it was made."""
     if made is None:
         return "current"  # by others, who gave it this name
-    content = file_digest(path)
-    if content in made:
-        return "current" if made[content] == key and not recompute(path) else "to be made"
+    if made[1] is None:
+        return "to be made"  # a run was stopped
+    if file_digest(path) == made[1]:
+        return "current" if made[0] == key and not recompute(path) else "to be made"
     return "changed" if is_whole_jpeg(path) else "to be made"
+
+
+def _read_manifest(corpus: Corpus) -> Manifest:
+    path = corpus.images / MANIFEST
+    try:
+        manifest = read_kept_json(path, FORMAT)
+    except ValueError as error:
+        raise CorpusError(f"{path}: {error}; delete it and the images beside it, and run this again") from None
+    if manifest is not None:
+        return manifest
+    journals = [journal.read_bytes() for journal in corpus.images.glob("made*.jsonl")]  # of an earlier version
+    return {name.decode(): ("", None) for name in re.findall(rb'\["(\w+\.jpg)"', b"".join(journals))}
 
 
 def is_whole_jpeg(path: Path) -> bool:
@@ -210,67 +208,43 @@ def open_jpeg(path: Path) -> Image.Image:
         raise CorpusError(f"{path}: not a whole JPEG; delete it and run notebook 02_generate_mfc again") from None
 
 
-def _make_images(corpus: Corpus, todo: pd.DataFrame, n_jobs: int | None) -> dict[str, str]:
+def _make_images(corpus: Corpus, todo: pd.DataFrame, manifest: Manifest, n_jobs: int | None) -> dict[str, str]:
+    """Make images and extend the manifest; returns path → reason of the recordings that could not be read."""
     if todo.empty:
         return {}
-    jobs, size = list(zip(todo["path"], todo["image"], todo["front"], todo["key"])), batch_size(len(todo), local=BATCH)
-    batches = [jobs[start : start + size] for start in range(0, len(jobs), size)]
-    skipped: dict[str, str] = {}
-    journal = None if cluster_address() else JOURNAL
-    n_jobs = n_jobs or n_workers(len(jobs), each=IMAGES_A_WORKER)
-    work = parallel(min(n_jobs, len(batches)), return_as="generator")(
-        delayed(_make_batch)(corpus.view, corpus.folder, corpus.images, journal, batch) for batch in batches
-    )
+    keys, skipped = dict(zip(todo["image"], todo["key"])), {}
+    manifest |= {image: (key, None) for image, key in keys.items()}
+    write_kept_json(corpus.images / MANIFEST, FORMAT, manifest)
+    jobs = list(zip(todo["path"], todo["image"], todo["front"]))
+    make = functools.partial(_make_image, corpus.view, corpus.folder, corpus.images)
+    title = f"JPEGs, view {corpus.view}"
+    made = in_parallel(make, jobs, batch=BATCH, worth=IMAGES_A_WORKER, n_jobs=n_jobs, title=title, unit="image")
     try:
-        with tqdm(total=len(jobs), desc=f"JPEGs, view {corpus.view}", unit="image", leave=False) as progress:
-            for n_made, batch_skipped in work:
-                skipped |= batch_skipped
-                progress.update(n_made + len(batch_skipped))
+        for number, ((path, image, _), (content, problem)) in enumerate(zip(jobs, made), start=1):
+            if problem:
+                skipped[path] = problem
+            manifest[image] = (keys[image], content)
+            if number % NOTED == 0:
+                write_kept_json(corpus.images / MANIFEST, FORMAT, manifest)
     finally:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # joblib's of the work that is dropped where an image cannot be written
-            work.close()  # type: ignore[attr-defined]  # joblib declares a list, whatever return_as is
+        write_kept_json(corpus.images / MANIFEST, FORMAT, manifest)
     return skipped
 
 
-def _make_batch(
-    view_name: str, recordings: Path, images: Path, journal: str | None, batch: list[tuple[str, str, int, str]]
-) -> tuple[int, dict[str, str]]:
-    """Writes the images of some recordings; how many, and path → reason of the recordings that could not be read.
+def _make_image(
+    view_name: str, recordings: Path, images: Path, job: tuple[str, str, int]
+) -> tuple[str | None, str | None]:
+    """Write the image of a recording; its digest, or why the recording cannot be read.
 
-    journal: None for one of this process's own. A file that several machines append to at once may lose lines.
+    An image that comes out unchanged is left alone, with its date.
     """
-    view, jpegs, skipped = VIEWS[view_name], {}, {}
-    for path, image, front, _ in batch:
-        try:
-            signal = read_signal(located(recordings, path))
-        except AudioError as error:
-            skipped[path] = error.problem
-            continue
-        jpegs[image] = encode_jpeg(view.image(signal, front=front), quality=view.jpeg_quality)
-    journal = journal or f"made.{platform.node()}.{os.getpid()}.jsonl"
-    _write_images(images, jpegs, {image: key for _, image, _, key in batch}, journal)
-    return len(jpegs), skipped
-
-
-def _write_images(folder: Path, jpegs: dict[str, bytes], keys: dict[str, str], journal: str) -> None:
-    """First the journal's lines, then the images. An image that comes out unchanged is left alone, with its date."""
-    lines = [json.dumps([image, keys[image], content_digest(jpeg)]) for image, jpeg in jpegs.items()]
-    append(folder / journal, "\n" + "\n".join(lines) + "\n")  # the first one ends a line torn by a kill
-    for image, jpeg in jpegs.items():
-        path = folder / image
-        if not path.exists() or path.read_bytes() != jpeg:
-            write_atomically(path, jpeg)
-
-
-def _read_journal(corpus: Corpus) -> dict[str, dict[str, str]]:
-    """Image → digest of each content that it was given → key of what that was made from (last)."""
-    made: dict[str, dict[str, str]] = {}
-    journals = sorted(corpus.images.glob("made*.jsonl"), key=lambda path: path.stat().st_mtime)
-    for line in (line for path in journals for line in path.read_bytes().splitlines()):
-        try:
-            image, key, content = json.loads(line)
-            made.setdefault(image, {})[content] = key
-        except (ValueError, TypeError):  # empty, or torn
-            continue
-    return made
+    path, image, front = job
+    try:
+        signal = read_signal(located(recordings, path))
+    except AudioError as error:
+        return None, error.problem
+    view, place = VIEWS[view_name], images / image
+    jpeg = encode_jpeg(view.image(signal, front=front), quality=view.jpeg_quality)
+    if not place.exists() or place.read_bytes() != jpeg:
+        write_atomically(place, jpeg)
+    return content_digest(jpeg), None

@@ -1,12 +1,9 @@
-"""Where in the image the network looks: Grad-CAM, and the tests that such a picture must pass to be believed.
+"""Where in the image the network looks: Grad-CAM, and what hiding one cepstral coefficient at a time does.
 
 Grad-CAM weights the feature maps of a stage of the network by the gradient of the class's score (Selvaraju et al.,
-arXiv:1610.02391). Whether the network really needs what a map points at is measured by hiding it: deletion and
-insertion curves (Petsiuk et al., arXiv:1806.07421), and occlusion of one cepstral coefficient at a time.
+arXiv:1610.02391). Whether the network needs what a map points at is measured by map_tests.deletion_areas.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -28,58 +25,26 @@ STAGES = {"layer1": 4, "layer2": 5, "layer3": 6, "layer4": 7}
 SMALL_STAGES = {"third convolution": 10}
 
 
-def stage_of(model: torch.nn.Module, stage: str) -> torch.nn.Module:
-    """Return a stage of a network's body.
+def maps_and_scores(model: torch.nn.Module, batch: torch.Tensor, stage: str) -> tuple[torch.Tensor, torch.Tensor]:
+    """Run a network; returns the feature maps that a stage puts out, and the scores as a function of them.
+
+    The graph begins at the maps, so gradients reach them through a frozen body, too. Nothing is kept in the network:
+    several threads may use it at once.
 
     Parameters
     ----------
     model : torch.nn.Module
         Of body and head, as networks.make_network makes them.
+    batch : torch.Tensor, shape (images, 1, height, width)
+        See batches.to_batch.
     stage : str
         A key of STAGES (ResNet-34) or SMALL_STAGES.
-
-    Returns
-    -------
-    torch.nn.Module
-
-    Raises
-    ------
-    KeyError
-        For an unknown stage.
     """
     parts: Any = model  # body and head, by index, which nn.Module does not promise
-    return parts[0][(STAGES | SMALL_STAGES)[stage]]
-
-
-@contextmanager
-def hooked(layer: torch.nn.Module) -> Iterator[dict[str, torch.Tensor]]:
-    """Keep a layer's output and the gradient that comes back to it, for one image, while the block is open.
-
-    Both hooks are removed when the block ends, after an error too.
-
-    Parameters
-    ----------
-    layer : torch.nn.Module
-
-    Yields
-    ------
-    dict
-        After a forward pass 'activations', after a backward pass 'gradients' → torch.Tensor, (channels, rows, columns).
-    """
-    kept: dict[str, torch.Tensor] = {}
-
-    def keep_output(_module, _inputs, output):
-        kept["activations"] = output[0].detach()
-
-    def keep_gradient(_module, _inputs, outputs):
-        kept["gradients"] = outputs[0][0].detach()
-
-    handles = [layer.register_forward_hook(keep_output), layer.register_full_backward_hook(keep_gradient)]
-    try:
-        yield kept
-    finally:
-        for handle in handles:
-            handle.remove()
+    place = (STAGES | SMALL_STAGES)[stage] + 1
+    with torch.enable_grad():
+        maps = parts[0][:place](batch).detach().requires_grad_()
+        return maps, parts[1](parts[0][place:](maps))
 
 
 def take_apart(
@@ -89,15 +54,11 @@ def take_apart(
 
     Parameters
     ----------
-    model : torch.nn.Module
-        Of body and head; its parameters must not be frozen.
+    model, normalisation, stage
+        See `grad_cam`.
     image : np.ndarray of uint8, shape (height, width)
-    normalisation : dict
-        See batches.to_batch.
     of_class : int
         Index of the class to explain: 0 female, 1 male.
-    stage : str
-        See `stage_of`.
 
     Returns
     -------
@@ -110,43 +71,13 @@ def take_apart(
     ----------
     Selvaraju et al., Grad-CAM, arXiv:1610.02391, equations 1 and 2.
     """
-    model.eval()
-    device = next(model.parameters()).device
-    with hooked(stage_of(model, stage)) as kept, torch.enable_grad():
-        score = model(to_batch(image[np.newaxis], normalisation).to(device))[0, of_class]
-        torch.autograd.grad(score, list(model.parameters()), allow_unused=True)  # leaves no gradient in the network
-    weights = kept["gradients"].mean(dim=(1, 2))
-    cam = F.relu((weights[:, None, None] * kept["activations"]).sum(dim=0))
-    steps = kept | {"weights": weights, "map": cam}
-    return {name: tensor.float().cpu().numpy() for name, tensor in steps.items()}
-
-
-@contextmanager
-def feature_maps(layer: torch.nn.Module) -> Iterator[dict[str, torch.Tensor]]:
-    """Keep a layer's output while the block is open, as a leaf of its own that gradients reach.
-
-    Cutting the graph there lets gradients survive a frozen body. The hook is removed when the block ends.
-
-    Parameters
-    ----------
-    layer : torch.nn.Module
-
-    Yields
-    ------
-    dict
-        After a forward pass: 'maps' → torch.Tensor, the output.
-    """
-    kept: dict[str, torch.Tensor] = {}
-
-    def keep(_module, _inputs, output):
-        kept["maps"] = output.detach().requires_grad_()
-        return kept["maps"]
-
-    handle = layer.register_forward_hook(keep)
-    try:
-        yield kept
-    finally:
-        handle.remove()
+    batch = to_batch(image[np.newaxis], normalisation).to(next(model.parameters()).device)
+    activations, scores = maps_and_scores(model.eval(), batch, stage)
+    (gradients,) = torch.autograd.grad(scores[0, of_class], activations)
+    weights = gradients.mean(dim=(2, 3))
+    cam = F.relu((weights[:, :, None, None] * activations).sum(dim=1))
+    steps = {"activations": activations, "gradients": gradients, "weights": weights, "map": cam}
+    return {name: tensor[0].detach().float().cpu().numpy() for name, tensor in steps.items()}
 
 
 def grad_cam(
@@ -181,18 +112,17 @@ def grad_cam(
     if isinstance(model, Ensemble):
         maps = np.mean([grad_cam(member, images, normalisation, classes, stage=stage) for member in model.members], 0)
         return maps / np.maximum(maps.max(axis=(1, 2), keepdims=True), 1e-12)
-    layer = stage_of(model, stage)
     device = next(model.parameters()).device
     model.eval()
     found = []
-    with feature_maps(layer) as kept, torch.enable_grad():
-        for start in range(0, len(images), BATCH):
-            scores = model(to_batch(images[start : start + BATCH], normalisation).to(device))
-            chosen = torch.as_tensor(classes[start : start + BATCH], device=device)
-            (gradients,) = torch.autograd.grad(scores.gather(1, chosen[:, None]).sum(), kept["maps"])
-            weights = gradients.mean(dim=(2, 3), keepdim=True)
-            maps = F.relu((weights * kept["maps"]).sum(dim=1)).detach().float()
-            found.append((maps / maps.amax(dim=(1, 2), keepdim=True).clamp_min(1e-12)).cpu())
+    for start in range(0, len(images), BATCH):
+        batch = to_batch(images[start : start + BATCH], normalisation).to(device)
+        activations, scores = maps_and_scores(model, batch, stage)
+        chosen = torch.as_tensor(classes[start : start + BATCH], device=device)
+        (gradients,) = torch.autograd.grad(scores.gather(1, chosen[:, None]).sum(), activations)
+        weights = gradients.mean(dim=(2, 3), keepdim=True)
+        maps = F.relu((weights * activations).sum(dim=1)).detach().float()
+        found.append((maps / maps.amax(dim=(1, 2), keepdim=True).clamp_min(1e-12)).cpu())
     return torch.cat(found).numpy()
 
 

@@ -1,6 +1,8 @@
-"""The state of a training between epochs: a safetensors file from which it resumes and ends with the same weights."""
+"""The state of a training between epochs, from which it resumes and ends with the same weights.
 
-import errno
+It is a safetensors file after a line with the training's key and a digest.
+"""
+
 import json
 import time
 from pathlib import Path
@@ -10,10 +12,9 @@ import torch
 from fastai.callback.core import Callback
 from fastai.learner import Learner
 from fastai.torch_core import rank_distrib
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import load, save
 
-from speaker_gender.caching import replacing
+from speaker_gender.caching import reading_kept, write_kept
 
 
 class KeepEpochs(Callback):
@@ -83,37 +84,22 @@ def save_checkpoint(learn: Learner, path: Path, key: str, history: list[dict]) -
             f"opt.{index}.{name}": value.contiguous() for name, value in values.items() if torch.is_tensor(value)
         }
         flags.append({name: value for name, value in values.items() if not torch.is_tensor(value)})
-    state = {"key": key, "history": history, "optimiser": flags}
-    with replacing(path) as partial:
-        try:
-            save_file(tensors, partial, metadata={"checkpoint": json.dumps(state)})
-        except SafetensorError as error:  # its own for a full disk
-            raise OSError(errno.EIO, str(error)) from None
+    state = {"history": history, "optimiser": flags}
+    write_kept(path, key, save(tensors, metadata={"checkpoint": json.dumps(state)}))
 
 
 def read_checkpoint(path: Path, key: str) -> dict | None:
-    """Read a checkpoint.
+    """Read a checkpoint: history, model (tensors by name) and optimiser (one dict a parameter).
 
-    Parameters
-    ----------
-    path : Path
-    key : str
-        What determines the training.
-
-    Returns
-    -------
-    dict or None
-        history, model (tensors by name) and optimiser (one dict a parameter). None where there is no readable
-        checkpoint with this key.
+    None where there is no intact checkpoint with this key, which is what determines the training.
     """
-    try:
-        with safe_open(path, framework="pt") as file:
-            state = json.loads(file.metadata()["checkpoint"])
-            tensors = {name: file.get_tensor(name) for name in file.keys()}
-    except (SafetensorError, OSError, KeyError, TypeError, ValueError):
-        return None
-    if state["key"] != key:
-        return None
+    with reading_kept(path, key) as file:
+        if file is None:
+            return None
+        content = file.read()
+    tensors = load(content)
+    length = int.from_bytes(content[:8], "little")  # of safetensors' header, which is JSON
+    state = json.loads(json.loads(content[8 : 8 + length])["__metadata__"]["checkpoint"])
     model = {name.removeprefix("model."): tensor for name, tensor in tensors.items() if name.startswith("model.")}
     for name, tensor in tensors.items():
         if name.startswith("opt."):

@@ -4,6 +4,7 @@ An MFC JPEG has 224 × 224 pixels but carries only the 12 × 98 numbers it was m
 them once, to a size that still holds those numbers, makes each epoch many times faster and loses nothing measurable.
 """
 
+import functools
 import importlib.metadata
 import json
 import os
@@ -17,8 +18,6 @@ from fastai.data.transforms import Categorize, IntToFloatTensor, Normalize
 from fastai.torch_core import TensorCategory, TensorImageBW
 from fastai.vision.core import TensorImage
 from fasttransform import DisplayedTransform
-from joblib import Parallel, delayed
-from tqdm.auto import tqdm
 
 from speaker_gender.caching import cached_array, digest, file_digest
 from speaker_gender.config import GENDERS
@@ -26,7 +25,7 @@ from speaker_gender.corpora.corpus import Corpus, CorpusError, accepted_losses
 from speaker_gender.images.generation import open_jpeg
 from speaker_gender.images.views import shrink
 from speaker_gender.learning.batches import _with_channels
-from speaker_gender.parallel import n_workers
+from speaker_gender.parallel import in_parallel
 
 VERSION = 1  # part of the key of the decoded images: raise it when a change here changes them
 BATCH = 500  # images a worker decodes before it reports back
@@ -134,20 +133,16 @@ def decode_images(corpus: Corpus, names: list[str], *, size: tuple[int, int]) ->
     CorpusError
         For a JPEG that cannot be decoded.
     """
-    batches = [names[start : start + BATCH] for start in range(0, len(names), BATCH)]
-    work = Parallel(n_jobs=n_workers(len(names), each=IMAGES_A_WORKER), return_as="generator")(
-        delayed(_decode_batch)(corpus.images, batch, size) for batch in batches
-    )
+    decode = functools.partial(_decode, corpus.images, size)
     images = np.empty((len(names), *size), np.uint8)
-    with tqdm(total=len(names), desc="Decoding JPEGs", unit="image", leave=False) as progress:
-        for start, batch in zip(range(0, len(names), BATCH), work):
-            images[start : start + len(batch)] = batch
-            progress.update(len(batch))
+    decoded = in_parallel(decode, names, batch=BATCH, worth=IMAGES_A_WORKER, title="Decoding JPEGs", unit="image")
+    for number, image in enumerate(decoded):
+        images[number] = image
     return images
 
 
-def _decode_batch(folder: Path, names: list[str], size: tuple[int, int]) -> np.ndarray:
-    return np.stack([shrink(open_jpeg(folder / name), size) for name in names])
+def _decode(folder: Path, size: tuple[int, int], name: str) -> np.ndarray:
+    return shrink(open_jpeg(folder / name), size)
 
 
 class TimeShift(DisplayedTransform):

@@ -9,7 +9,7 @@ import pandas as pd
 from torch import nn
 
 from speaker_gender.caching import cached_json
-from speaker_gender.config import smoke
+from speaker_gender.config import settings
 from speaker_gender.corpora.corpus import Corpus
 from speaker_gender.images.maps import load_maps
 from speaker_gender.images.views import VIEWS
@@ -52,7 +52,7 @@ def n_folds(speakers: pd.Series, genders: pd.Series) -> int:
     -------
     int
     """
-    return min(3 if smoke() else 5, int(speakers.groupby(genders).nunique().min()))
+    return min(3 if settings().smoke else 5, int(speakers.groupby(genders).nunique().min()))
 
 
 def divide(corpus: Corpus, table: pd.DataFrame, division: str) -> list[pd.Series]:
@@ -106,7 +106,7 @@ def fold_recipe(corpus: Corpus, n_train: int, **changes) -> Recipe:
     large = n_train > LARGE
     shown, batch_size = (SHOWN[0], 128) if large else (SHOWN[1], small_batch(n_train))
     shown = DEMO_SHOWN if corpus.name == "demo" else shown
-    epochs = 1 if smoke() else min(max(round(shown / n_train), 3), 15)
+    epochs = 1 if settings().smoke else min(max(round(shown / n_train), 3), 15)
     own: dict[str, Any] = {"image_size": VIEWS[corpus.view].fold_size, "epochs": epochs, "batch_size": batch_size}
     if large:
         own |= {"keep_height": corpus.view == "harmonic"}

@@ -1,7 +1,6 @@
 """torchvision's ImageNet weights of ResNet-34, where they are available."""
 
 import io
-import os
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from urllib.error import URLError
@@ -12,7 +11,7 @@ from safetensors.torch import load_file
 from torchvision.models import ResNet34_Weights
 
 from speaker_gender.caching import file_digest
-from speaker_gender.config import smoke
+from speaker_gender.config import settings
 from speaker_gender.learning.model_files import ModelError
 from speaker_gender.learning.recipes import Recipe
 
@@ -34,8 +33,8 @@ def named_weights(recipe: Recipe) -> list[str]:
     ModelError
         Where the file cannot be read.
     """
-    choice = os.environ.get("RESNET34_WEIGHTS")
-    if choice in (None, "", "none") or smoke() or recipe.architecture != "resnet34":
+    choice = settings().resnet34_weights
+    if choice in (None, "none") or settings().smoke or recipe.architecture != "resnet34":
         return []
     try:
         return [file_digest(Path(choice))]
@@ -58,8 +57,8 @@ def imagenet_state() -> dict[str, torch.Tensor] | None:
     ModelError
         Where the named file is not a safetensors file.
     """
-    choice = os.environ.get("RESNET34_WEIGHTS")
-    if choice == "none" or smoke():
+    choice = settings().resnet34_weights
+    if choice == "none" or settings().smoke:
         print("RESNET34_WEIGHTS=none or a smoke run: training from scratch.")
         return None
     if choice:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 from typing import Any
 
-from speaker_gender.config import SEED, smoke
+from speaker_gender.config import SEED, settings
 from speaker_gender.images.mfc import N_FRAMES, N_MFCC
 from speaker_gender.learning.splits import VALID_FRACTION
 
@@ -77,7 +77,7 @@ def default_recipe(n_images: int, **changes) -> Recipe:
         steps_per_epoch = max(1, round(n_train / STEP))
         own = {"epochs": min(max(FEWEST_EPOCHS, round(LEAST_STEPS / steps_per_epoch)), MOST_EPOCHS)}
         own |= {"batch_size": small_batch(int(n_train), most=STEP), "image_size": (N_MFCC, N_FRAMES)}
-    return Recipe(**own | ({"epochs": 1} if smoke() else {}) | changes)
+    return Recipe(**own | ({"epochs": 1} if settings().smoke else {}) | changes)
 
 
 def auxiliary_recipe(n_images: int, **changes) -> Recipe:

@@ -15,9 +15,10 @@ from fastai.torch_core import TensorCategory, TensorImageBW
 from PIL import Image
 from torch.utils.data import IterableDataset
 
+from speaker_gender.caching import file_digest
 from speaker_gender.config import GENDERS
 from speaker_gender.corpora.corpus import Corpus, CorpusError
-from speaker_gender.images.shards import shard_folder
+from speaker_gender.images.shards import read_shard_note, shard_folder
 from speaker_gender.images.views import shrink
 from speaker_gender.learning.dataset import TimeShift, grey_stats
 
@@ -26,31 +27,19 @@ MEASURED = 2_000  # images that mean and standard deviation are computed from
 
 
 def shards_of(corpus: Corpus, part: str) -> dict[str, int]:
-    """List the shards of a part.
-
-    Parameters
-    ----------
-    corpus : Corpus
-        In the view in question.
-    part : str
-        Such as 'train'.
-
-    Returns
-    -------
-    dict
-        Path → number of images.
+    """List the shards of a part, such as 'train': path → number of images.
 
     Raises
     ------
     CorpusError
-        Where there is none.
+        Where there is none, or one is not as it was made.
     """
     folder, found = shard_folder(corpus), {}
     for path in sorted(folder.glob(f"{part}-*.tar")):
-        try:
-            found[str(path)] = int(json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))["images"])
-        except (OSError, ValueError, KeyError, TypeError):
-            raise CorpusError(f"{path}: without its .json; run scripts/studies/generate_images.py --shards") from None
+        note = read_shard_note(path)
+        if note["content"] != file_digest(path):
+            raise CorpusError(f"{path}: checksum mismatch; run scripts/studies/generate_images.py --shards")
+        found[str(path)] = note["images"]
     if not sum(found.values()):
         raise CorpusError(f"{folder}: no shards of part {part}; run scripts/studies/generate_images.py --shards")
     return found
@@ -59,15 +48,8 @@ def shards_of(corpus: Corpus, part: str) -> dict[str, int]:
 class ShardImages(IterableDataset):
     """The images of shards as (uint8 tensor of shape (1, height, width), class), endlessly.
 
-    Of several processes each takes every so-manieth shard; with more processes than shards they read the same ones.
-
-    Parameters
-    ----------
-    paths : list of str
-    size : tuple of int
-        Height and width in pixels.
-    shuffle : bool
-        By Python's global generator, which learners.SeedEpochs seeds before each epoch.
+    Each of n processes takes every n-th shard; with more processes than shards they read the same ones. They are
+    shuffled by Python's global generator, which learners.SeedEpochs seeds before each epoch.
     """
 
     def __init__(self, paths: list[str], size: tuple[int, int], *, shuffle: bool):
@@ -96,30 +78,23 @@ class ShardImages(IterableDataset):
         return TensorImageBW(grey), TensorCategory(GENDERS.index(gender))
 
 
-def shard_stats(paths: list[str], size: tuple[int, int], n_images: int) -> tuple[float, float]:
-    """Compute mean and standard deviation of the grey levels in 0…1 of the first images of shards."""
-    stream = iter(ShardImages(paths, size, shuffle=False))
-    return grey_stats(np.stack([image.numpy() for image, _ in islice(stream, min(n_images, MEASURED))]))
-
-
 def shard_dls(
-    corpus: Corpus, *, size: tuple[int, int], batch_size: int = 64, max_shift: float = 0.0, n_workers: int = 0
+    parts: dict[str, dict[str, int]],
+    *,
+    size: tuple[int, int],
+    batch_size: int = 64,
+    max_shift: float = 0.0,
+    n_workers: int = 0,
 ) -> tuple[DataLoaders, tuple[float, float]]:
-    """Make fastai DataLoaders that stream a corpus's shards 'train' and 'valid'; see dataset.make_dls.
+    """Make fastai DataLoaders that stream shards; see dataset.make_dls.
 
     In one process with no workers, each image comes once an epoch. With more, each epoch has as many images, but those
     of a process with fewer or smaller shards come more often.
 
     Parameters
     ----------
-    corpus : Corpus
-        In the view in question.
-    size : tuple of int
-        Height and width in pixels.
-    batch_size : int
-        Of the training part.
-    max_shift : float
-        See dataset.TimeShift.
+    parts : dict
+        'train' and 'valid' → `shards_of`.
     n_workers : int
         Processes that read and decode for each part; 0: the training's own.
 
@@ -132,11 +107,12 @@ def shard_dls(
     Raises
     ------
     CorpusError
-        Where there are no shards, or webdataset is missing.
+        Where webdataset is missing.
     """
-    parts = {part: shards_of(corpus, part) for part in ("train", "valid")}
     try:
-        stats = shard_stats(list(parts["train"]), size, sum(parts["train"].values()))
+        stream = iter(ShardImages(list(parts["train"]), size, shuffle=False))
+        few = islice(stream, min(sum(parts["train"].values()), MEASURED))
+        stats = grey_stats(np.stack([image.numpy() for image, _ in few]))
     except ImportError:
         raise CorpusError("shards take webdataset: pip install -r requirements-cluster.txt") from None
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")

@@ -6,7 +6,6 @@ safetensors file beside a JSON card that describes it. Neither can run code when
 """
 
 import importlib.metadata
-import os
 import platform
 from dataclasses import asdict
 from datetime import date
@@ -18,10 +17,10 @@ import pandas as pd
 import torch
 from fastai.data.core import DataLoaders
 from fastai.learner import Learner
-from fastai.torch_core import set_seed
+from fastai.torch_core import rank_distrib, set_seed
 
 from speaker_gender.caching import content_digest, digest, recompute, remove_abandoned, shown
-from speaker_gender.config import GENDERS
+from speaker_gender.config import GENDERS, keep_freed_memory, settings
 from speaker_gender.corpora.corpus import Corpus
 from speaker_gender.learning.checkpoints import KeepEpochs, read_checkpoint, restore_optimiser
 from speaker_gender.learning.dataset import grey_stats, make_dls
@@ -56,6 +55,7 @@ def train(learn: Learner, recipe: Recipe, *, checkpoint: Path, key: str, pretrai
     list of dict
         The history, one dict an epoch: stage, epoch, losses, metrics, seconds.
     """
+    keep_freed_memory()
     stages = [("head", HEAD_EPOCHS)] if pretrained else []
     stages.append(("all", recipe.epochs))
     learn.seed_epochs.seed = recipe.seed
@@ -83,7 +83,7 @@ def train(learn: Learner, recipe: Recipe, *, checkpoint: Path, key: str, pretrai
     return history
 
 
-def _learner_for(
+def learner_for(
     images: np.ndarray,
     table: pd.DataFrame,
     split: pd.Series,
@@ -178,72 +178,59 @@ def train_model(
     if saved := _saved_learner(path, key, dls, recipe):
         return saved
     imagenet = imagenet_state() if recipe.architecture == "resnet34" else None
-    learn = _learner_for(images, table, split, recipe, imagenet, stats)
+    learn = learner_for(images, table, split, recipe, imagenet, stats)
+    about = describe_split(table, split) | {"normalisation": {"mean": stats[0], "std": stats[1]}}
+    card = train_and_save(learn, corpus, recipe, name=name, key=key, imagenet_weights=imagenet is not None, about=about)
+    learn.dls = dls
+    return learn, card
+
+
+def describe_split(table: pd.DataFrame, split: pd.Series) -> dict:
+    """Count the images and the speakers of each part of a split, for a card."""
+    return {
+        "split": {part: int(count) for part, count in split.value_counts().items()},
+        "speakers": {part: int(table["speaker"][split == part].nunique()) for part in split.dropna().unique()},
+    }
+
+
+def train_and_save(
+    learn: Learner, corpus: Corpus, recipe: Recipe, *, name: str, key: str, imagenet_weights: bool, about: dict
+) -> dict:
+    """Train a Learner, resuming where a run was stopped, and save it; of several processes the first one saves.
+
+    Parameters
+    ----------
+    key : str
+        What determines the training.
+    about : dict
+        What else the card reports: normalisation, split.
+
+    Returns
+    -------
+    dict
+        The card: what the model is and how it came about.
+
+    Raises
+    ------
+    OSError
+        Where a checkpoint or the model cannot be written.
+    """
+    path = model_path(corpus, name)
     checkpoint = path.with_suffix(".checkpoint")
     checkpoint.parent.mkdir(parents=True, exist_ok=True)
     remove_abandoned(checkpoint.parent)
     history = train(
-        learn, recipe, checkpoint=checkpoint, key=digest(key, imagenet is not None), pretrained=imagenet is not None
+        learn, recipe, checkpoint=checkpoint, key=digest(key, imagenet_weights), pretrained=imagenet_weights
     )
     if recipe.speaker_weight:
         learn.auxiliary_targets.detach()
-        learn.dls = dls
-    card = _card(
-        corpus,
-        table,
-        split,
-        recipe,
-        history,
-        name=name,
-        stats=stats,
-        imagenet_weights=imagenet is not None,
-        key=key,
-    )
-    card = save_network(learn.model, card, path)
-    checkpoint.unlink(missing_ok=True)
-    return learn, card
-
-
-def _saved_learner(path: Path, key: str, dls: DataLoaders, recipe: Recipe) -> tuple[Learner, dict] | None:
-    """The saved model of this key and its card; None where there is none, or where it is to be trained again."""
-    if not path.exists() or recompute(path):
-        return None
-    card = read_card(path)
-    from_scratch = os.environ.get("RESNET34_WEIGHTS") == "none"  # whatever it was that was trained before
-    if card["key"] != key or (from_scratch and card.get("imagenet_weights")):
-        return None
-    try:
-        learn = load_learner(path, dls, recipe, card)
-    except ModelError as error:
-        print(f"{error}: trained again")
-        return None
-    print(f"From the cache: {shown(path)}")
-    return learn, card
-
-
-def _card(
-    corpus: Corpus,
-    table: pd.DataFrame,
-    split: pd.Series,
-    recipe: Recipe,
-    history: list[dict],
-    *,
-    name: str,
-    stats: tuple[float, float],
-    imagenet_weights: bool,
-    key: str,
-) -> dict:
-    """What a trained model is and how it came about."""
-    return {
+    card = about | {
         "name": name,
         "classes": list(GENDERS),
         "architecture": ARCHITECTURES[recipe.architecture],
         "view": corpus.view,
         "image_size": list(recipe.image_size),
-        "normalisation": {"mean": stats[0], "std": stats[1]},
         "corpus": corpus.title,
-        "split": {part: int(count) for part, count in split.value_counts().items()},
-        "speakers": {part: int(table["speaker"][split == part].nunique()) for part in split.dropna().unique()},
         "recipe": asdict(recipe),
         "imagenet_weights": imagenet_weights,
         "precision": precision(),
@@ -253,6 +240,28 @@ def _card(
         "date": date.today().isoformat(),
         "key": key,
     }
+    if rank_distrib() == 0:
+        network = getattr(learn.model, "module", learn.model)  # several processes share a wrapped one
+        card = save_network(network, card, path)
+        checkpoint.unlink(missing_ok=True)
+    return card
+
+
+def _saved_learner(path: Path, key: str, dls: DataLoaders, recipe: Recipe) -> tuple[Learner, dict] | None:
+    """The saved model of this key and its card; None where there is none, or where it is to be trained again."""
+    if not path.exists() or recompute(path):
+        return None
+    card = read_card(path)
+    from_scratch = settings().resnet34_weights == "none"  # whatever it was that was trained before
+    if card["key"] != key or (from_scratch and card.get("imagenet_weights")):
+        return None
+    try:
+        learn = load_learner(path, dls, recipe, card)
+    except ModelError as error:
+        print(f"{error}: trained again")
+        return None
+    print(f"From the cache: {shown(path)}")
+    return learn, card
 
 
 def cached_cards(corpus: Corpus, pattern: str) -> list[dict]:

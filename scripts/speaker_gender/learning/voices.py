@@ -7,25 +7,23 @@ synthetic voices are the project's own. Speakers whose label a cross-validation 
 (studies/shipped_model/labels.py).
 """
 
+import functools
 import importlib.metadata
-import os
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from joblib import delayed
-from tqdm.auto import tqdm
 
 from speaker_gender.caching import digest, file_digest
-from speaker_gender.config import AUDIOMNIST, RESULTS, ROOT, SEED, WORKING_RATE, smoke
+from speaker_gender.config import AUDIOMNIST, RESULTS, SEED, WORKING_RATE, settings
 from speaker_gender.corpora.audiomnist import load_recordings
 from speaker_gender.corpora.common_voice import common_voice_recordings
 from speaker_gender.corpora.corpus import Corpus, CorpusError, accepted_losses
 from speaker_gender.corpora.demo import make_demo_corpus
 from speaker_gender.corpora.librispeech import librispeech_recordings
 from speaker_gender.images.harmonic import PARAMETERS, band_powers, to_image
-from speaker_gender.parallel import batch_size, parallel
+from speaker_gender.parallel import in_parallel
 from speaker_gender.sound import augmentation, speech
 from speaker_gender.sound.augmentation import augment
 from speaker_gender.sound.reading import VERSION as READER
@@ -42,7 +40,7 @@ ABLATIONS = (*augmentation.ABLATIONS, SHORT_WORDS)  # what can be left out in ma
 
 
 MOST_WINDOWS = 6  # of a recording
-SPOKEN_DIGITS = Path(os.environ.get("SPOKEN_DIGITS", ROOT.parent / "SpokenDigits" / "data"))
+SPOKEN_DIGITS = settings().spoken_digits
 LEFT_OUT = RESULTS / "shipped" / "label_issues.csv"  # written by studies/shipped_model/labels.py
 
 
@@ -77,7 +75,7 @@ def synthetic_recordings() -> pd.DataFrame:
         Columns: speaker, gender, source, path.
     """
     folder = RESULTS / "shipped" / "synthetic"
-    make_demo_corpus(folder, n_speakers=8 if smoke() else N_SYNTHETIC, n_repetitions=1, seed=SYNTHETIC_SEED)
+    make_demo_corpus(folder, n_speakers=8 if settings().smoke else N_SYNTHETIC, n_repetitions=1, seed=SYNTHETIC_SEED)
     return _of_corpus(Corpus("synthetic", folder))
 
 
@@ -212,13 +210,12 @@ def augmented_images(
         for source, gender in zip(recordings["source"], recordings["gender"])
     ]
     jobs = list(zip(recordings["path"], wanted, range(len(recordings))))
-    work = parallel(n_jobs, return_as="generator", batch_size=batch_size(len(jobs), local=8))(
-        delayed(_images_of)(path, images_per_window, number, without) for path, images_per_window, number in jobs
-    )
+    make = functools.partial(_images_of, without=without)
+    work = in_parallel(make, jobs, batch=8, n_jobs=n_jobs, title="augmented images")
     images: list[np.ndarray] = []
     rows: list[int] = []
     problems: list[str] = []
-    for number, made in enumerate(tqdm(work, "augmented images", total=len(jobs), unit="recording", leave=False)):
+    for number, made in enumerate(work):
         if isinstance(made, str):
             problems.append(made)
         else:
@@ -232,8 +229,9 @@ def augmented_images(
     return np.stack(images), np.array(rows)
 
 
-def _images_of(path: Path, images_per_window: int, number: int, without: str) -> list[np.ndarray] | str:
-    """The images made of one recording, or why it cannot be read."""
+def _images_of(job: tuple[Path, int, int], *, without: str) -> list[np.ndarray] | str:
+    """The images made of one recording (path, images per window, its number), or why it cannot be read."""
+    path, images_per_window, number = job
     try:
         signal = read_signal(path, sample_rate=WORKING_RATE)
     except AudioError as error:

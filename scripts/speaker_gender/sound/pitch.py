@@ -1,7 +1,5 @@
 """Pitch, by which voices are told apart first of all."""
 
-import functools
-
 import librosa
 import numpy as np
 from scipy.signal import butter, sosfiltfilt
@@ -12,9 +10,6 @@ PITCH_RATE, PITCHES = 16_000, (60, 420)  # Hz
 PITCH_WINDOW, PITCH_HOP = 1_024, 256  # samples: 64 ms, 16 ms
 PITCH_BAND = (70, 900)  # Hz; with all of the spectrum, noise hides the voicing of three in four noisy recordings
 PITCH_THRESHOLDS = (2, 6)  # of pyin's beta distribution: its default (2, 18) expects cleaner sound
-
-# pyin makes the same large matrix anew for every recording, and only reads it.
-librosa.sequence.transition_local = functools.cache(librosa.sequence.transition_local)  # type: ignore[assignment]
 
 
 def pitch_track(signal: np.ndarray) -> np.ndarray:

@@ -22,7 +22,7 @@ import pandas as pd
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from speaker_gender.caching import cached_array, digest, write_atomically
-from speaker_gender.config import RESULTS, smoke
+from speaker_gender.config import RESULTS, settings
 from speaker_gender.corpora.corpus import Corpus, CorpusError
 from speaker_gender.judging.evaluation import bootstrap_over_speakers, scores
 from speaker_gender.learning.calibration import calibrate, calibrated
@@ -80,7 +80,7 @@ def train(
         For an unknown ablation.
     """
     images, table = augmented(recordings, name, sources, without)
-    if smoke():
+    if settings().smoke:
         recipe, seeds = replace(recipe, epochs=1), seeds[:2]
     network, cards = _trained_members(images, table, name, recipe, seeds)
     held_out = (table["part"] == "valid").to_numpy()
