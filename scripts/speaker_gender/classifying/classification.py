@@ -13,6 +13,8 @@ from PIL import Image
 from speaker_gender.classifying.classifier import Classifier, load_classifier
 from speaker_gender.classifying.timeline import Stretch, merged, most_likely_labels, speaking_time
 from speaker_gender.config import RECORDING_SAMPLES, SAMPLE_RATE, settings
+from speaker_gender.images.mel import N_FRAMES, N_MELS, mel_spectrogram
+from speaker_gender.images.mfc import pad
 from speaker_gender.images.views import shrink
 from speaker_gender.learning.calibration import calibrated, log_odds, probability
 from speaker_gender.parallel import in_parallel, n_workers
@@ -71,39 +73,45 @@ class Answer:
 class Windows(NamedTuple):
     """The windows with speech in a signal.
 
-    images: uint8 (windows, height, width) of the network's size; spans: start and stop of each in seconds, shape
-    (windows, 2); reason: why there are none.
+    images: uint8 (windows, height, width) of the network's size; mels: float32 (windows, 100, 40), None for a model
+    without a speaker encoder; spans: start and stop of each in seconds, shape (windows, 2); reason: why there are none.
     """
 
     images: np.ndarray
+    mels: np.ndarray | None
     spans: np.ndarray
     reason: str | None
 
 
-def window_images(classifier: Classifier, signal: np.ndarray) -> Windows:
-    """Images of the windows with speech, as the classifier's network takes them.
-
-    Each window is padded with equally many zeros on both sides; an offset of the signal is taken out.
+def speech_windows(classifier: Classifier, signal: np.ndarray) -> Windows:
+    """The windows with speech, as the classifier's network takes them.
 
     Parameters
     ----------
     classifier : Classifier
-        Its view and its size are used.
     signal : ndarray
-        On the int16 scale at 48 kHz, shape (samples,).
+        On the int16 scale at the rate of the classifier's view, shape (samples,). An offset is taken out.
     """
-    size = tuple(classifier.card["image_size"])
     signal = signal - signal.mean() if len(signal) else signal
-    windows, reason = find_speech(signal, sample_rate=SAMPLE_RATE)
-    images = []
-    for window in windows:
-        missing = max(RECORDING_SAMPLES - len(window.signal), 0)
-        image = classifier.view.image(window.signal, front=missing // 2)
-        images.append(shrink(Image.fromarray(image).convert("L"), size))
-    spans = [(window.start, window.start + len(window.signal)) for window in windows]
-    return Windows(
-        np.array(images, np.uint8).reshape(-1, *size), np.array(spans, float).reshape(-1, 2) / SAMPLE_RATE, reason
-    )
+    rate = classifier.view.sample_rate
+    found, reason = find_speech(signal, sample_rate=rate)
+    images, mels = window_inputs(classifier, [window.signal for window in found])
+    spans = [(window.start, window.start + len(window.signal)) for window in found]
+    return Windows(images, mels, np.array(spans, float).reshape(-1, 2) / rate, reason)
+
+
+def window_inputs(classifier: Classifier, signals: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray | None]:
+    """Images and mels of windows, see `Windows`, each padded with equally many zeros on both sides."""
+    size, rate = tuple(classifier.card["image_size"]), classifier.view.sample_rate
+    length = RECORDING_SAMPLES * rate // SAMPLE_RATE
+    fronts = [max(length - len(signal), 0) // 2 for signal in signals]
+    made = [classifier.view.window_image(signal, front=front) for signal, front in zip(signals, fronts)]
+    images = [shrink(Image.fromarray(image).convert("L"), size) for image in made]
+    mels = None
+    if "encoder" in classifier.card:
+        spectra = [mel_spectrogram(pad(signal, front, length)) for signal, front in zip(signals, fronts)]
+        mels = np.array(spectra, np.float32).reshape(-1, N_FRAMES, N_MELS)
+    return np.array(images, np.uint8).reshape(-1, *size), mels
 
 
 def classify_recordings(classifier: Classifier, paths: list[Path]) -> Iterator[Answer]:
@@ -130,7 +138,8 @@ def classify_recording(classifier: Classifier, path: Path) -> Answer:
     """The answer for one sound file: see `classify_signal`; a file that cannot be read is an answer too."""
     report: list[str] = []
     try:
-        return classify_pieces(classifier, read_pieces(path, report=report), file=str(path), report=report)
+        pieces = read_pieces(path, sample_rate=classifier.view.sample_rate, report=report)
+        return classify_pieces(classifier, pieces, file=str(path), report=report)
     except AudioError as error:
         return Answer(str(path), "unreadable", None, None, None, None, 0, error.problem, None, {}, ())
 
@@ -145,7 +154,7 @@ def classify_signal(classifier: Classifier, signal: np.ndarray, *, file: str) ->
     classifier : Classifier
         From `load_classifier`.
     signal : ndarray
-        On the int16 scale at 48 kHz, shape (samples,).
+        On the int16 scale at the rate of the classifier's view, shape (samples,).
     file : str
         Its name in the answer.
     """
@@ -160,21 +169,21 @@ def classify_pieces(classifier: Classifier, pieces: Iterable[np.ndarray], *, fil
     classifier, file
         As for `classify_signal`.
     pieces : iterable of ndarray
-        Consecutive parts of a signal on the int16 scale at 48 kHz, as `read_pieces` yields them.
+        Consecutive parts of a signal, as `classify_signal` takes it.
     report : list of str
         What `read_pieces` reports of the file, at the end; it becomes the answer's warning.
     """
     n_samples, found, spans, reasons, clipped = 0, [], [], [], False
     for piece in pieces:
-        windows = window_images(classifier, piece)
+        windows = speech_windows(classifier, piece)
         if windows.reason:
             reasons.append(windows.reason)
         else:
-            found.append(classify_images(classifier, windows.images))
-            spans.append(windows.spans + n_samples / SAMPLE_RATE)
+            found.append(classify_windows(classifier, windows.images, windows.mels))
+            spans.append(windows.spans + n_samples / classifier.view.sample_rate)
             clipped = clipped or is_clipped(piece)
         n_samples += len(piece)
-    seconds, warning = round(n_samples / SAMPLE_RATE, 3), "; ".join(report + [CLIPPED] * clipped) or None
+    seconds, warning = round(n_samples / classifier.view.sample_rate, 3), "; ".join(report + [CLIPPED] * clipped) or None
     if not found:
         reason = next((why for why in reasons if why not in (SILENCE, TOO_SHORT)), reasons[0])
         return Answer(file, "no speech", None, None, None, seconds, 0, reason, warning, {}, ())
@@ -209,9 +218,9 @@ def answer_of(p_female: float, labels: set[str]) -> str:
     return "female" if p_female >= 0.5 else "male"
 
 
-def classify_images(classifier: Classifier, images: np.ndarray) -> np.ndarray:
-    """p_female of each image, shape (images,), calibrated where the model's card says how."""
-    p_female = classifier.predict(images)
+def classify_windows(classifier: Classifier, images: np.ndarray, mels: np.ndarray | None) -> np.ndarray:
+    """p_female of each window, shape (windows,), calibrated where the model's card says how; see `Windows`."""
+    p_female = classifier.predict(images) if mels is None else classifier.predict(images, mels)
     calibration = classifier.card.get("calibration")
     return calibrated(p_female, calibration) if calibration else p_female
 

@@ -1,6 +1,5 @@
 """A trained model, ready to predict from images."""
 
-import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,13 +19,14 @@ SHIPPED_MODEL = ROOT / "results" / "shipped" / "gender.safetensors"
 class Classifier:
     """A trained model, ready to be asked.
 
-    predict: uint8 images (images, height, width) → p_female, shape (images,), before calibration.
+    predict: uint8 images (images, height, width), and float32 mels (images, 100, 40) of the same speech for a model with
+    a speaker encoder → p_female, shape (images,), before calibration.
     """
 
     path: Path
     card: dict
     view: View
-    predict: Callable[[np.ndarray], np.ndarray]
+    predict: Callable[..., np.ndarray]
 
 
 def default_model() -> Path:
@@ -56,29 +56,33 @@ def load_classifier(path: Path, *, threads: int = 0) -> Classifier:
     return Classifier(path, card, VIEWS[card["view"]], predict)
 
 
-def _onnx_predictor(path: Path, card: dict, threads: int) -> Callable[[np.ndarray], np.ndarray]:
+def _onnx_predictor(path: Path, card: dict, threads: int) -> Callable[..., np.ndarray]:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     try:
         session = onnxruntime.InferenceSession(checked_file(path, card), options, providers=["CPUExecutionProvider"])
-        (source,) = session.get_inputs()
+        names = [source.name for source in session.get_inputs()]
     except ModelError:
         raise
     except Exception as error:  # ONNX Runtime's have no base of their own
         raise ModelError(f"{path}: not a network ({str(error).splitlines()[0]})") from None
     mean, std = card["normalisation"]["mean"], card["normalisation"]["std"]
 
-    def predict(images: np.ndarray) -> np.ndarray:
-        grey = (images[:, np.newaxis] / 255 - mean) / std
-        (scores,) = session.run(None, {source.name: grey.astype(np.float32)})
+    def predict(images: np.ndarray, mels: np.ndarray | None = None) -> np.ndarray:
+        grey = ((images[:, np.newaxis] / 255 - mean) / std).astype(np.float32)
+        (scores,) = session.run(None, dict(zip(names, (grey, mels))))
         odds = (scores[:, GENDERS.index("female")] - scores[:, GENDERS.index("male")]).astype(np.float64)
         return probability(odds)
 
     return predict
 
 
-def _torch_predictor(path: Path) -> Callable[[np.ndarray], np.ndarray]:
+def _torch_predictor(path: Path) -> Callable[..., np.ndarray]:
     from speaker_gender.learning import networks  # here, because torch and fastai take seconds to import
 
     network, card = networks.load_network(path)
-    return functools.partial(networks.predict, network, normalisation=card["normalisation"])
+
+    def predict(images: np.ndarray, mels: np.ndarray | None = None) -> np.ndarray:
+        return networks.predict(network, images, card["normalisation"], mels)
+
+    return predict
