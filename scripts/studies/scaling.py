@@ -95,15 +95,12 @@ def _a_core_second(step: dict) -> float:
 def page(benchmark: dict, scaling: dict) -> str:
     """Write the page.
 
+    Returns Markdown.
+
     Parameters
     ----------
     benchmark, scaling : dict
         See `rates`.
-
-    Returns
-    -------
-    str
-        Markdown.
     """
     rate = rates(benchmark, scaling)
     machine = benchmark["many_files"]["machine"]

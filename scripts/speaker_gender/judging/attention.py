@@ -31,24 +31,12 @@ def correct_rows(predictions: pd.DataFrame) -> np.ndarray:
     ----------
     predictions : pd.DataFrame
         Columns gender, p_female.
-
-    Returns
-    -------
-    np.ndarray of int
     """
     return np.flatnonzero(predicted_gender(predictions) == predictions["gender"])
 
 
 def row_names(n_rows: int) -> list[str]:
     """Name the rows of a map of MFC images by the coefficients that they cover.
-
-    Parameters
-    ----------
-    n_rows : int
-
-    Returns
-    -------
-    list of str
 
     Examples
     --------
@@ -88,17 +76,14 @@ def mean_maps(maps: np.ndarray, images: pd.DataFrame) -> dict[str, np.ndarray]:
 def shares_by_speaker(maps: np.ndarray, images: pd.DataFrame) -> pd.DataFrame:
     """Compute the share of a speaker's maps that lies in each row, averaged over the speaker's images.
 
+    Returns pd.DataFrame of float: Index (gender, speaker), columns `row_names`; rows sum to 1.
+
     Parameters
     ----------
     maps : np.ndarray, shape (images, rows, columns)
         Of correctly classified images. A map that is nowhere positive has no shares and is left out.
     images : pd.DataFrame
         Columns gender (the true one), speaker; a row for each map.
-
-    Returns
-    -------
-    pd.DataFrame of float
-        Index (gender, speaker), columns `row_names`; rows sum to 1.
     """
     per_row = maps.mean(axis=2, dtype=np.float64)
     whole = per_row.sum(axis=1, keepdims=True)

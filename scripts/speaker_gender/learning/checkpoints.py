@@ -22,8 +22,6 @@ class KeepEpochs(Callback):
 
     Parameters
     ----------
-    path : Path
-        Of the checkpoint.
     key : str
         What determines the training, see `read_checkpoint`.
     stage : int
@@ -63,18 +61,12 @@ class KeepEpochs(Callback):
 def save_checkpoint(learn: Learner, path: Path, key: str, history: list[dict]) -> None:
     """Write a Learner's network, its optimiser's state and the history to a safetensors file.
 
+    Raises OSError where it cannot be written.
+
     Parameters
     ----------
-    learn : Learner
-    path : Path
     key : str
         What determines the training.
-    history : list of dict
-
-    Raises
-    ------
-    OSError
-        Where it cannot be written.
     """
     network = getattr(learn.model, "module", learn.model)  # several processes share a wrapped one
     tensors = {f"model.{name}": tensor.contiguous() for name, tensor in network.state_dict().items()}
@@ -113,7 +105,6 @@ def restore_optimiser(learn: Learner, states: list[dict]) -> None:
 
     Parameters
     ----------
-    learn : Learner
     states : list of dict
         One a parameter.
     """

@@ -27,6 +27,7 @@ def make_head(recipe: Recipe, n_out: int = len(GENDERS)) -> nn.Module:
     """Make fastai's head for ResNet-34, which pools over the whole image or over time only.
 
     In a spectrogram the height is a frequency. Pooling over it throws away at which frequency something was seen.
+    Returns nn.Module: (n, 512, h, w) → (n, n_out).
 
     Parameters
     ----------
@@ -34,11 +35,6 @@ def make_head(recipe: Recipe, n_out: int = len(GENDERS)) -> nn.Module:
         With keep_height the head pools over time only.
     n_out : int
         Outputs.
-
-    Returns
-    -------
-    nn.Module
-        (n, 512, h, w) → (n, n_out).
     """
     if not recipe.keep_height:
         return create_head(BODY_FEATURES, n_out)
@@ -51,7 +47,8 @@ def small_network(image_size: tuple[int, int], n_out: int = len(GENDERS), *, n_i
     """Make a network of four convolutions and a head that pools over time only.
 
     It is for view `harmonic`, where the height is a frequency, and for speakers too few for ResNet-34's 21 million
-    weights: it has a hundredth of them. Like fastai's networks it has two parts, body and head.
+    weights: it has a hundredth of them. Like fastai's networks it has two parts, body and head. Returns nn.Sequential:
+    (n, n_in, h, w) → (n, n_out).
 
     Parameters
     ----------
@@ -61,11 +58,6 @@ def small_network(image_size: tuple[int, int], n_out: int = len(GENDERS), *, n_i
         Outputs.
     n_in : int
         Channels.
-
-    Returns
-    -------
-    nn.Sequential
-        (n, n_in, h, w) → (n, n_out).
     """
     widths = (n_in, 16, 32, 64, 96)
     layers = []
@@ -106,10 +98,6 @@ def skip_padding(network: nn.Module) -> None:
 class Ensemble(nn.Module):
     """Networks of one recipe from different seeds: the mean of their scores, (n, 1, h, w) → (n, 2).
 
-    Parameters
-    ----------
-    members : list of nn.Module
-
     References
     ----------
     Lakshminarayanan et al., arXiv:1612.01474.
@@ -136,18 +124,12 @@ def make_network(recipe: Recipe) -> nn.Module:
 def save_network(network: nn.Module, card: dict, path: Path, *, onnx: bytes | None = None) -> dict:
     """Write a network's weights and its card; see model_files.write_model.
 
+    Returns the card as written.
+
     Parameters
     ----------
-    network : nn.Module
-    card : dict
     path : Path
         Of the safetensors file.
-    onnx : bytes, optional
-
-    Returns
-    -------
-    dict
-        The card as written.
     """
     tensors = {name: tensor.contiguous() for name, tensor in network.state_dict().items()}
     return write_model(path, save(tensors), card, onnx=onnx)
@@ -156,20 +138,12 @@ def save_network(network: nn.Module, card: dict, path: Path, *, onnx: bytes | No
 def load_network(path: Path) -> tuple[nn.Module, dict]:
     """Load a saved model's network, ready to predict.
 
+    Raises ModelError for files that do not fit.
+
     Parameters
     ----------
     path : Path
         Of the safetensors file.
-
-    Returns
-    -------
-    network : nn.Module
-    card : dict
-
-    Raises
-    ------
-    ModelError
-        For files that do not fit.
     """
     card = usable_card(path)
     try:
@@ -184,18 +158,14 @@ def load_network(path: Path) -> tuple[nn.Module, dict]:
 def load_weights(network: nn.Module, path: Path, card: dict) -> None:
     """Put a saved model's weights into a network.
 
+    Raises ModelError for a file that does not fit.
+
     Parameters
     ----------
     network : nn.Module
         Changed in place.
     path : Path
         Of the safetensors file.
-    card : dict
-
-    Raises
-    ------
-    ModelError
-        For a file that does not fit.
     """
     content = checked_file(path, card)
     try:
@@ -209,12 +179,10 @@ def predict(model: torch.nn.Module, images: np.ndarray, normalisation: dict, *, 
 
     Parameters
     ----------
-    model : nn.Module
     images : np.ndarray of uint8
         See batches.to_batch.
     normalisation : dict
         See batches.to_batch.
-    batch_size : int
 
     Returns
     -------
@@ -234,16 +202,12 @@ def predict(model: torch.nn.Module, images: np.ndarray, normalisation: dict, *, 
 def to_onnx(network: nn.Module, image_size: tuple[int, int]) -> bytes:
     """Export a network as an ONNX graph.
 
+    Returns of an ONNX file: images, float32 (n, 1, height, width), normalised → scores, float32 (n, 2).
+
     Parameters
     ----------
-    network : nn.Module
     image_size : tuple of int
         Height and width in pixels.
-
-    Returns
-    -------
-    bytes
-        Of an ONNX file: images, float32 (n, 1, height, width), normalised → scores, float32 (n, 2).
     """
     import onnx  # here, because only those who train the shipped model need it
 

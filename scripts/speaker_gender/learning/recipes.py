@@ -17,10 +17,7 @@ ARCHITECTURES = {
 class Recipe:
     """How a network is built and trained. `default_recipe` gives the one that fits a corpus's size.
 
-    Raises
-    ------
-    ValueError
-        For an unknown architecture, or for mixup together with a speaker_weight.
+    Raises ValueError for an unknown architecture, or for mixup together with a speaker_weight.
     """
 
     architecture: str = "resnet34"  # or "small", see `small_network`
@@ -63,12 +60,6 @@ def default_recipe(n_images: int, **changes) -> Recipe:
     ----------
     n_images : int
         Of the corpus, training and validation.
-    **changes
-        Fields of Recipe that are changed.
-
-    Returns
-    -------
-    Recipe
     """
     if n_images >= MANY_IMAGES:
         own: dict[str, Any] = {"batch_size": 128, "learning_rate": 4e-3, "max_shift": 0.2, "epochs": 5}
@@ -89,10 +80,6 @@ def auxiliary_recipe(n_images: int, **changes) -> Recipe:
     ----------
     n_images, **changes
         See `default_recipe`.
-
-    Returns
-    -------
-    Recipe
     """
     recipe = default_recipe(n_images)
     return replace(recipe, **{"speaker_weight": 1.0, "epochs": recipe.epochs + 4} | changes)
@@ -102,15 +89,6 @@ def study_recipe(**changes) -> Recipe:
     """The study's own training: ImageNet weights, images of 224 × 224, two epochs of the head, one of everything.
 
     The two epochs of the head come with the weights (see training.HEAD_EPOCHS).
-
-    Parameters
-    ----------
-    **changes
-        Fields of Recipe that are changed.
-
-    Returns
-    -------
-    Recipe
     """
     own: dict[str, Any] = {"image_size": (224, 224), "epochs": 1, "max_shift": 0.0}
     return Recipe(**own | changes)

@@ -38,10 +38,10 @@ HEAD_EPOCHS = 2  # with ImageNet weights: the new head alone, as in the study
 def train(learn: Learner, recipe: Recipe, *, checkpoint: Path, key: str, pretrained: bool) -> list[dict]:
     """Train a Learner to the end of the recipe; resumes from a checkpoint.
 
+    Returns the history, one dict an epoch: stage, epoch, losses, metrics, seconds.
+
     Parameters
     ----------
-    learn : Learner
-    recipe : Recipe
     checkpoint : Path
         Where the state is saved between epochs. An existing one is used only if it was written under the same key. The
         caller removes it when the finished model is saved.
@@ -49,11 +49,6 @@ def train(learn: Learner, recipe: Recipe, *, checkpoint: Path, key: str, pretrai
         What determines the training.
     pretrained : bool
         Train the head alone first.
-
-    Returns
-    -------
-    list of dict
-        The history, one dict an epoch: stage, epoch, losses, metrics, seconds.
     """
     keep_freed_memory()
     stages = [("head", HEAD_EPOCHS)] if pretrained else []
@@ -120,11 +115,6 @@ def fingerprint(table: pd.DataFrame, split: pd.Series) -> str:
     ----------
     table : pd.DataFrame
         Columns image, path, gender, speaker, stamp.
-    split : pd.Series of str
-
-    Returns
-    -------
-    str
     """
     return digest(table[["image", "path", "gender", "speaker", "stamp"]].to_numpy().tolist(), split.tolist())
 
@@ -143,31 +133,22 @@ def train_model(
 ) -> tuple[Learner, dict]:
     """Load a trained Learner, or train it and save it as results/<corpus>/models/<name>.safetensors.
 
+    Raises ModelError where the ImageNet weights that are named cannot be used.
+
     Parameters
     ----------
-    corpus : Corpus
-        In the view in question.
     images : np.ndarray of uint8, shape (images, height, width)
         Of the rows of `table`.
     table : pd.DataFrame
         See `fingerprint`; with a column digit for a recipe with a speaker_weight.
     split : pd.Series of str
         Part of each image: 'train', 'valid' or another one.
-    recipe : Recipe
-    name : str
-        Of the model.
 
     Returns
     -------
-    learn : Learner
     card : dict
         What the model is and how it came about: classes, view, image size, normalisation, corpus, split, recipe,
         precision, history, versions.
-
-    Raises
-    ------
-    ModelError
-        Where the ImageNet weights that are named cannot be used.
     """
     path = model_path(corpus, name)
     stats = grey_stats(images[(split == "train").to_numpy()])
@@ -198,22 +179,15 @@ def train_and_save(
 ) -> dict:
     """Train a Learner, resuming where a run was stopped, and save it; of several processes the first one saves.
 
+    Returns the card: what the model is and how it came about. Raises OSError where a checkpoint or the model cannot be
+    written.
+
     Parameters
     ----------
     key : str
         What determines the training.
     about : dict
         What else the card reports: normalisation, split.
-
-    Returns
-    -------
-    dict
-        The card: what the model is and how it came about.
-
-    Raises
-    ------
-    OSError
-        Where a checkpoint or the model cannot be written.
     """
     path = model_path(corpus, name)
     checkpoint = path.with_suffix(".checkpoint")
@@ -267,16 +241,12 @@ def _saved_learner(path: Path, key: str, dls: DataLoaders, recipe: Recipe) -> tu
 def cached_cards(corpus: Corpus, pattern: str) -> list[dict]:
     """Read the cards of a corpus's trained models.
 
+    Returns in the order of the names.
+
     Parameters
     ----------
-    corpus : Corpus
     pattern : str
         Glob pattern of the models' names.
-
-    Returns
-    -------
-    list of dict
-        In the order of the names.
     """
     return [read_card(path) for path in sorted((corpus.results / "models").glob(f"{pattern}.json"))]
 
@@ -284,17 +254,14 @@ def cached_cards(corpus: Corpus, pattern: str) -> list[dict]:
 def runs_table(cards: list[dict], *, like: dict) -> pd.DataFrame:
     """Tabulate the results of networks that were trained by one recipe from several seeds.
 
+    Returns one row a seed; columns error rate, F1, images (tested), minutes (of training).
+
     Parameters
     ----------
     cards : list of dict
         See `cached_cards`.
     like : dict
         A card. Networks of another recipe are left out.
-
-    Returns
-    -------
-    pd.DataFrame
-        One row a seed; columns error rate, F1, images (tested), minutes (of training).
     """
     recipe = like["recipe"] | {"seed": None}
     runs = [card for card in cards if card["recipe"] | {"seed": None} == recipe]
@@ -313,22 +280,12 @@ def runs_table(cards: list[dict], *, like: dict) -> pd.DataFrame:
 def load_learner(path: Path, dls: DataLoaders, recipe: Recipe, card: dict) -> Learner:
     """Make a Learner with a saved model's weights.
 
+    Raises ModelError for a file that does not fit.
+
     Parameters
     ----------
     path : Path
         Of the safetensors file.
-    dls : DataLoaders
-    recipe : Recipe
-    card : dict
-
-    Returns
-    -------
-    Learner
-
-    Raises
-    ------
-    ModelError
-        For a file that does not fit.
     """
     learn = make_learner(dls, recipe)
     load_weights(learn.model, path, card)

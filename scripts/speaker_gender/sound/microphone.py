@@ -48,7 +48,7 @@ def centred(take: np.ndarray, n_samples: int, *, sample_rate: int) -> np.ndarray
     """The part of a take with the speech in its middle.
 
     Speech longer than that keeps its most energetic part; where there is none, the part is the one that was asked for,
-    between the margins.
+    between the margins. Returns ndarray: int16, shape (n_samples,); a view.
 
     Parameters
     ----------
@@ -58,11 +58,6 @@ def centred(take: np.ndarray, n_samples: int, *, sample_rate: int) -> np.ndarray
         Of the part.
     sample_rate : int
         In Hz.
-
-    Returns
-    -------
-    ndarray
-        int16, shape (n_samples,); a view.
     """
     longest_start = len(take) - n_samples
     windows = speech_windows(take.astype(np.float64), sample_rate=sample_rate)
@@ -163,10 +158,7 @@ def backends() -> list:
 def microphones() -> list[dict]:
     """Records of miniaudio (`name`, `id`, …) of the microphones, without ALSA's null device and monitors of outputs.
 
-    Raises
-    ------
-    RecordingError
-        If there is none.
+    Raises RecordingError if there is none.
     """
     import miniaudio
 

@@ -44,17 +44,14 @@ class Window(NamedTuple):
 def speech_probability(signal: np.ndarray, *, sample_rate: int) -> np.ndarray:
     """Probability that somebody speaks, every 32 ms.
 
+    Returns ndarray: float32 in 0…1, shape (frames,); frame i begins at i × 32 ms.
+
     Parameters
     ----------
     signal : ndarray
         Any scale, shape (samples,). Its offset is taken out and its level is normalised.
     sample_rate : int
         In Hz.
-
-    Returns
-    -------
-    ndarray
-        float32 in 0…1, shape (frames,); frame i begins at i × 32 ms.
     """
     signal = signal - signal.mean()
     if sample_rate != WORKING_RATE:
@@ -136,6 +133,8 @@ def find_speech(signal: np.ndarray, *, sample_rate: int) -> tuple[list[Window], 
 def speech_stretches(signal: np.ndarray, *, sample_rate: int, fewest: int = MIN_SPEECH) -> list[tuple[int, int]]:
     """First and last sample of each stretch of speech, with 0.1 s around it, across pauses of up to 0.2 s.
 
+    Returns list of tuple of int: In order; no two overlap.
+
     Parameters
     ----------
     signal : ndarray
@@ -144,11 +143,6 @@ def speech_stretches(signal: np.ndarray, *, sample_rate: int, fewest: int = MIN_
         In Hz.
     fewest : int
         Frames of 32 ms that a stretch has at least.
-
-    Returns
-    -------
-    list of tuple of int
-        In order; no two overlap.
     """
     probability = speech_probability(signal, sample_rate=sample_rate)
     frame, margin, gap = (round(seconds * sample_rate) for seconds in (FRAME / WORKING_RATE, MARGIN, LONGEST_GAP))
