@@ -45,13 +45,8 @@ def recompute(path: Path) -> bool:
 def replacing(path: Path) -> Iterator[Path]:
     """Write a file under a temporary name and rename it if the block ends well.
 
-    Yields a temporary path beside `path`, removed if the block fails. Raises OSError for one in the block, such as that
-    of a full disk; it names `path`.
-
-    Parameters
-    ----------
-    path : Path
-        Where the file is to be; its folder is made.
+    `path`: where the file is to be; its folder is made. Yields a temporary path beside `path`, removed if the block
+    fails. Raises OSError for one in the block, such as that of a full disk; it names `path`.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f"{path.name}.{secrets.token_hex(6)}.partial")  # no two programs' names are the same
@@ -90,12 +85,7 @@ def remove_abandoned(folder: Path) -> None:
 def write_atomically(path: Path, content: bytes | memoryview | str) -> None:
     """Write the whole content to a file, or leave the file as it was.
 
-    Raises OSError where it cannot be written; it names `path`.
-
-    Parameters
-    ----------
-    content : bytes, memoryview or str
-        Text is written as UTF-8.
+    `content`: text is written as UTF-8. Raises OSError where it cannot be written; it names `path`.
     """
     with replacing(path) as partial:
         partial.write_bytes(content.encode() if isinstance(content, str) else content)
@@ -165,16 +155,9 @@ def shown(path: Path) -> str:
 def cached_json(path: Path, key: dict, compute: Callable[[], dict]) -> dict:
     """Load a dict from a cached file, and say so in one line, or compute and save it.
 
-    Returns the result as JSON gives it back: str keys, lists for tuples, None for nan.
-
-    Parameters
-    ----------
-    path : Path
-        A JSON file that holds key, digest and result.
-    key : dict
-        All that determines the result. A file with another key, or with a digest that does not match, is computed anew.
-    compute : callable
-        Called without arguments where there is no usable file.
+    `path`: a JSON file that holds key, digest and result. `key`: all that determines the result. A file with another
+    key, or with a digest that does not match, is computed anew. `compute`: called without arguments where there is no
+    usable file. Returns the result as JSON gives it back: str keys, lists for tuples, None for nan.
     """
     remove_abandoned(path.parent)
     if not recompute(path):
@@ -237,14 +220,8 @@ def reading_kept(path: Path, key: str) -> Iterator[BinaryIO | None]:
 def cached_array(path: Path, key: str, compute: Callable[[], np.ndarray]) -> np.ndarray:
     """Load an array from a cached file, and say so in one line, or compute and save it.
 
-    Parameters
-    ----------
-    path : Path
-        A file of `write_kept` whose content is that of an .npy file.
-    key : str
-        All that determines the array, see `digest`.
-    compute : callable
-        Called without arguments where there is no usable file.
+    `path`: a file of `write_kept` whose content is that of an .npy file. `key`: all that determines the array, see
+    `digest`. `compute`: called without arguments where there is no usable file.
     """
     remove_abandoned(path.parent)
     with reading_kept(path, key) as file:

@@ -45,14 +45,8 @@ LOUDEST = 0.7  # of full scale, of what a codec gets
 def clipped(signal: np.ndarray, *, share: float) -> np.ndarray:
     """Clip a signal.
 
-    Returns ndarray: float64, shape (samples,).
-
-    Parameters
-    ----------
-    signal : ndarray
-        Any scale, shape (samples,). Its offset is taken out.
-    share : float
-        Of its samples, the loudest, that are cut to the level of the loudest of the others; 0 leaves all as they are.
+    `signal`: any scale, shape (samples,). Its offset is taken out. `share`: of its samples, the loudest, that are cut
+    to the level of the loudest of the others; 0 leaves all as they are. Returns ndarray: float64, shape (samples,).
     """
     centred = signal - np.median(signal)
     limit = np.quantile(np.abs(centred), 1 - share)
@@ -124,14 +118,8 @@ def draw(recordings: pd.DataFrame, each: int, *, seed: int = SEED) -> pd.DataFra
 def classify_changed(model: Path, recordings: pd.DataFrame) -> pd.DataFrame:
     """Classify recordings with every change.
 
-    Returns columns change, recording, speaker, gender, p_female (None without speech), warned; a row each.
-
-    Parameters
-    ----------
-    model : Path
-        A safetensors file with its JSON card.
-    recordings : DataFrame
-        Columns path (Path), speaker, gender.
+    `model`: a safetensors file with its JSON card. `recordings`: columns path (Path), speaker, gender. Returns columns
+    change, recording, speaker, gender, p_female (None without speech), warned; a row each.
     """
     classifier, rows = load_classifier(model, threads=1), []
     for path, speaker, gender in recordings[["path", "speaker", "gender"]].itertuples(index=False):
@@ -145,14 +133,10 @@ def classify_changed(model: Path, recordings: pd.DataFrame) -> pd.DataFrame:
 def figures(predictions: pd.DataFrame, unchanged: pd.DataFrame) -> dict:
     """Describe the predictions with one change.
 
+    `predictions`, `unchanged`: columns recording, speaker, gender, p_female, warned; with this change, and with none.
     Returns as `comparisons.describe`, with `warned` (recordings) and `difference` from unchanged (see
     `compare_on_same_recordings`); and of the classified recordings their `accuracy`, the `mean_probability` of the
     labels that they were given, and their own `difference_of_classified`.
-
-    Parameters
-    ----------
-    predictions, unchanged : DataFrame
-        Columns recording, speaker, gender, p_female, warned; with this change, and with none.
     """
     classified = predictions.dropna(subset="p_female")
     p_female = classified["p_female"].astype(float)

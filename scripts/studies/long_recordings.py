@@ -90,12 +90,7 @@ def write_long_recording(path: Path, recordings: pd.DataFrame, *, seconds: float
 def measure(path: Path, folder: Path) -> tuple[dict, dict]:
     """Classify a recording from the command line and measure it.
 
-    Raises ValueError where it was not classified.
-
-    Parameters
-    ----------
-    path, folder : Path
-        The recording; where its timeline goes.
+    `path`, `folder`: the recording; where its timeline goes. Raises ValueError where it was not classified.
 
     Returns
     -------

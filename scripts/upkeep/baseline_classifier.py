@@ -71,10 +71,7 @@ def load_model(path: str) -> tuple[list[nn.Sequential], dict]:
 def classify(path: str, networks: list[nn.Sequential], card: dict) -> float:
     """Predict p(female) of a WAV of at most a second.
 
-    Parameters
-    ----------
-    networks, card
-        See `load_model`.
+    `networks`, `card`: see `load_model`.
     """
     signal, _ = librosa.load(path, sr=48_000, dtype=np.float64)
     image = torch.from_numpy(harmonic_image(signal))[None, None].float() / 255

@@ -24,12 +24,7 @@ NOT_FOR = (
 def data_card(found: dict) -> str:
     """Write the data card of AudioMNIST.
 
-    Returns Markdown.
-
-    Parameters
-    ----------
-    found : dict
-        See corpora.description.describe_corpus.
+    `found`: see corpora.description.describe_corpus. Returns Markdown.
     """
     female, male = found["genders"]["female"], found["genders"]["male"]
     seconds, available = found["here"]["seconds"], found["here"]

@@ -79,12 +79,8 @@ def load_speakers(corpus: Corpus) -> pd.DataFrame:
 def unify_spelling(names: pd.Series, *, similarity: float = 0.85) -> pd.Series:
     """Give names that differ in case, or by a slip of the pen, their commonest spelling ('vr-romm' → 'vr-room').
 
-    Returns the same index.
-
-    Parameters
-    ----------
-    similarity : float
-        difflib's ratio of two lower-case names, 0…1, from which the rarer one counts as a slip.
+    `similarity`: difflib's ratio of two lower-case names, 0…1, from which the rarer one counts as a slip. Returns the
+    same index.
     """
     counts = names.dropna().value_counts()
     spellings: dict[str, str] = {}
@@ -98,12 +94,7 @@ def unify_spelling(names: pd.Series, *, similarity: float = 0.85) -> pd.Series:
 def corrections(speakers: pd.DataFrame) -> pd.DataFrame:
     """List what `load_speakers` read differently from what was published.
 
-    Returns columns: speaker, field, published, read_as.
-
-    Parameters
-    ----------
-    speakers : pd.DataFrame
-        See `load_speakers`.
+    `speakers`: see `load_speakers`. Returns columns: speaker, field, published, read_as.
     """
     rows = []
     for field in ("age", "accent", "room"):
@@ -170,15 +161,9 @@ def load_recordings(corpus: Corpus) -> pd.DataFrame:
 def recordings_from_paths(paths: list[str], folder: Path) -> pd.DataFrame:
     """Parse recordings' paths into a table.
 
+    `paths`: relative to the corpus: '59/5_59_22.wav'. `folder`: the corpus's folder, for the message of an error.
     Returns columns: path, speaker, digit, repetition; in the order of `paths`. Raises CorpusError for a path that is
     not <speaker>/<digit>_<speaker>_<repetition>.wav.
-
-    Parameters
-    ----------
-    paths : list of str
-        Relative to the corpus: '59/5_59_22.wav'.
-    folder : Path
-        The corpus's folder, for the message of an error.
     """
     rows = []
     for path in paths:
@@ -194,10 +179,7 @@ def recordings_from_paths(paths: list[str], folder: Path) -> pd.DataFrame:
 def completeness(recordings: pd.DataFrame) -> str:
     """Say in one line how many WAVs are available and which speakers' are missing.
 
-    Parameters
-    ----------
-    recordings : pd.DataFrame
-        See `load_recordings`.
+    `recordings`: see `load_recordings`.
     """
     available, total = int(recordings["here"].sum()), len(recordings)
     n_left_out, n_speakers = recordings.attrs.get("left_out", (0, 0))

@@ -109,13 +109,8 @@ def with_stamps(corpus: Corpus, recordings: pd.DataFrame) -> pd.DataFrame:
     """Add a digest of each WAV's content to a table of recordings.
 
     Size and time of the last change would be quicker than reading everything. But they do not change with everything
-    that changes a file, and do with a copy. Returns the same rows with a column `stamp`, missing where a WAV cannot be
-    read. A table that has it already is returned as it is.
-
-    Parameters
-    ----------
-    recordings : pd.DataFrame
-        With a column path.
+    that changes a file, and do with a copy. `recordings`: with a column path. Returns the same rows with a column
+    `stamp`, missing where a WAV cannot be read. A table that has it already is returned as it is.
     """
     if "stamp" in recordings:
         return recordings

@@ -76,12 +76,7 @@ class Voice(NamedTuple):
 def draw_voice(number: int, *, seed: int) -> Voice:
     """Draw a speaker's voice.
 
-    Parameters
-    ----------
-    number : int
-        Of the speaker, from 1.
-    seed : int
-        The corpus's.
+    `number`: of the speaker, from 1. `seed`: the corpus's.
     """
     pair, place = divmod(number - 1, 2)
     female_place = np.random.default_rng([seed, pair, GENDER_STREAM]).integers(2)
@@ -107,12 +102,7 @@ def draw_voice(number: int, *, seed: int) -> Voice:
 def draw_surroundings(number: int, *, seed: int) -> Surroundings:
     """Draw how a speaker is recorded, without knowing the gender.
 
-    Parameters
-    ----------
-    number : int
-        Of the speaker, from 1.
-    seed : int
-        The corpus's.
+    `number`: of the speaker, from 1. `seed`: the corpus's.
     """
     rng = np.random.default_rng([seed, number, SURROUNDINGS_STREAM])
     return Surroundings(
@@ -129,14 +119,7 @@ def draw_surroundings(number: int, *, seed: int) -> Surroundings:
 def draw_utterance(number: int, digit: int, repetition: int, *, seed: int, rate: float) -> tuple[str, int, int, int]:
     """Draw the parameters of an utterance for eSpeak NG.
 
-    Parameters
-    ----------
-    number : int
-        Of the speaker, from 1.
-    seed : int
-        The corpus's.
-    rate : float
-        The speaker's, in words per minute.
+    `number`: of the speaker, from 1. `seed`: the corpus's. `rate`: the speaker's, in words per minute.
 
     Returns
     -------
@@ -311,13 +294,8 @@ def make_demo_corpus(
 
     An interrupted run is resumed. A corpus that was made otherwise (parameters, version, eSpeak NG) is remade. The
     metadata file is written last: where it is, all is. Of two runs at once one makes the corpus and the other waits.
-    Returns the folder. Raises FileExistsError where the folder holds something else. Raises RuntimeError where eSpeak
-    NG fails.
-
-    Parameters
-    ----------
-    n_workers : int, optional
-        Speakers made at a time; by default one per core.
+    `n_workers`: speakers made at a time; by default one per core. Returns the folder. Raises FileExistsError where the
+    folder holds something else. Raises RuntimeError where eSpeak NG fails.
     """
     from filelock import FileLock
 
@@ -379,12 +357,8 @@ def is_whole(speaker_folder: Path, n_repetitions: int) -> bool:
 def clear_other_corpus(folder: Path, stamp: dict) -> None:
     """Leave the folder with this stamp and with nothing that was made under another one.
 
-    Raises FileExistsError where the folder has no stamp and is not empty.
-
-    Parameters
-    ----------
-    stamp : dict
-        What determines the corpus: parameters and versions.
+    `stamp`: what determines the corpus: parameters and versions. Raises FileExistsError where the folder has no stamp
+    and is not empty.
     """
     stamped = (folder / STAMP).exists()
     if not stamped and any(path.name != PARTIAL for path in folder.iterdir()):

@@ -46,15 +46,8 @@ def describe_corpus(corpus: Corpus) -> dict:
 def one_of_each_gender(recordings: pd.DataFrame, *, digit: int) -> dict[str, pd.Series]:
     """Choose a recording of each gender, of one digit: the first of each, in the order of their paths.
 
-    Returns gender → its row.
-
-    Parameters
-    ----------
-    recordings : pd.DataFrame
-        See audiomnist.load_recordings.
-    digit : int
-        The one that is wanted. Of those that most genders say, the nearest to it is taken. In a corpus without digits
-        any recording is.
+    `recordings`: see audiomnist.load_recordings. `digit`: the one that is wanted. Of those that most genders say, the
+    nearest to it is taken. In a corpus without digits any recording is. Returns gender → its row.
     """
     chosen = recordings.sort_values("path")
     genders = recordings.groupby("digit")["gender"].nunique()

@@ -27,10 +27,7 @@ ALL_NETWORKS = "mean of networks"
 def correct_rows(predictions: pd.DataFrame) -> np.ndarray:
     """Return the positions of the correctly classified images.
 
-    Parameters
-    ----------
-    predictions : pd.DataFrame
-        Columns gender, p_female.
+    `predictions`: columns gender, p_female.
     """
     return np.flatnonzero(predicted_gender(predictions) == predictions["gender"])
 
@@ -95,12 +92,8 @@ def compare_genders(shares_of_networks: dict[str, pd.DataFrame]) -> pd.DataFrame
     """Compare the attention to women's images with that to men's, in each row and in each network.
 
     The mean of the networks averages each speaker's shares over them first; its interval is over speakers, for these
-    networks. How far networks differ is seen in their own rows.
-
-    Parameters
-    ----------
-    shares_of_networks : dict of str to pd.DataFrame
-        Network → its `shares_by_speaker`.
+    networks. How far networks differ is seen in their own rows. `shares_of_networks`: network → its
+    `shares_by_speaker`.
 
     Returns
     -------

@@ -15,13 +15,9 @@ from speaker_gender.learning.calibration import log_odds, probability
 def describe(predictions: pd.DataFrame) -> dict:
     """Describe predictions: their counts, their scores, and 95 % intervals over speakers. A refusal counts as wrong.
 
-    Returns speakers, images, refused (counts), of_gender (gender → speakers, images, correct), scores (see
-    evaluation.scores), intervals (see evaluation.bootstrap_over_speakers).
-
-    Parameters
-    ----------
-    predictions : pd.DataFrame
-        Columns speaker, gender, p_female (missing where the method refused).
+    `predictions`: columns speaker, gender, p_female (missing where the method refused). Returns speakers, images,
+    refused (counts), of_gender (gender → speakers, images, correct), scores (see evaluation.scores), intervals (see
+    evaluation.bootstrap_over_speakers).
     """
     counted = refusals_as_errors(predictions)
     return {
@@ -65,14 +61,8 @@ def describe_both_ways(predictions: pd.DataFrame, doubtful: list[str]) -> dict[s
     """Describe predictions with all speakers, and without those whose label is doubtful.
 
     A doubted label is not a wrong one, and to leave out men with high voices favours every method that uses pitch. So
-    neither row stands alone. Returns 'all', and 'without_doubtful' where any of these speakers is in the predictions.
-
-    Parameters
-    ----------
-    predictions : pd.DataFrame
-        See `describe`.
-    doubtful : list of str
-        Speakers.
+    neither row stands alone. `predictions`: see `describe`. `doubtful`: Speakers. Returns 'all', and 'without_doubtful'
+    where any of these speakers is in the predictions.
     """
     left = predictions[~predictions["speaker"].isin(doubtful)]
     without = {"without_doubtful": describe(left)} if len(left) < len(predictions) else {}
@@ -82,12 +72,7 @@ def describe_both_ways(predictions: pd.DataFrame, doubtful: list[str]) -> dict[s
 def pooled(predictions: list[pd.DataFrame]) -> pd.DataFrame:
     """Pool several networks' predictions for the same images: p_female from the mean of their log-odds.
 
-    Returns the first table with the pooled p_female.
-
-    Parameters
-    ----------
-    predictions : list of pd.DataFrame
-        One table a network, with the same rows.
+    `predictions`: one table a network, with the same rows. Returns the first table with the pooled p_female.
     """
     odds = np.mean([log_odds(table["p_female"].to_numpy()) for table in predictions], axis=0)
     return predictions[0].assign(p_female=probability(odds))
@@ -96,12 +81,7 @@ def pooled(predictions: list[pd.DataFrame]) -> pd.DataFrame:
 def fold_accuracies(predictions: pd.DataFrame) -> pd.Series:
     """Compute the share of correctly classified images in each fold.
 
-    Returns index: fold.
-
-    Parameters
-    ----------
-    predictions : pd.DataFrame
-        Columns fold, gender, p_female.
+    `predictions`: columns fold, gender, p_female. Returns index: fold.
     """
     correct = predicted_gender(predictions) == predictions["gender"]
     return correct.groupby(predictions["fold"]).mean()
@@ -110,16 +90,10 @@ def fold_accuracies(predictions: pd.DataFrame) -> pd.Series:
 def paired_difference(first: pd.DataFrame, second: pd.DataFrame, *, seed: int = SEED) -> dict:
     """Compare the balanced accuracy of two tables of predictions, paired by speaker; a refusal counts as wrong.
 
-    Both hold images of the same speakers. The bootstrap draws speakers, within each gender, once for both. Returns
+    Both hold images of the same speakers. The bootstrap draws speakers, within each gender, once for both. `first`,
+    `second`: columns speaker, gender, p_female (missing where the method refused). `seed`: of the bootstrap. Returns
     balanced accuracy `first` and `second` (means over speakers), their `difference`, its 95 % `interval`, all in shares
     of 1, and the number of `speakers`.
-
-    Parameters
-    ----------
-    first, second : pd.DataFrame
-        Columns speaker, gender, p_female (missing where the method refused).
-    seed : int
-        Of the bootstrap.
     """
     accuracies = [
         (predicted_gender(table) == table["gender"]).groupby([table["gender"], table["speaker"]]).mean()
@@ -146,17 +120,10 @@ def compare_on_same_recordings(
 ) -> dict:
     """Compare two methods on the recordings that both were given; where one refused, it is wrong.
 
-    Returns as `paired_difference`, with the number of `recordings`, and how many `first_refused` and `second_refused`.
-    Raises ValueError where they share no recording, name one twice, or disagree about its speaker or gender.
-
-    Parameters
-    ----------
-    first, second : pd.DataFrame
-        Columns speaker, gender, p_female (missing where the method refused), and `on`.
-    on : str
-        Column that names a recording, once in each table.
-    seed : int
-        Of the bootstrap.
+    `first`, `second`: columns speaker, gender, p_female (missing where the method refused), and `on`. `on`: column that
+    names a recording, once in each table. `seed`: of the bootstrap. Returns as `paired_difference`, with the number of
+    `recordings`, and how many `first_refused` and `second_refused`. Raises ValueError where they share no recording,
+    name one twice, or disagree about its speaker or gender.
     """
     columns = [on, "speaker", "gender", "p_female"]
     both = first[columns].merge(second[columns], on=on, validate="one_to_one", suffixes=("", "_second"))
@@ -175,13 +142,9 @@ def compare_on_same_recordings(
 def cost_of_leakage(seen: pd.DataFrame, unseen: pd.DataFrame) -> dict:
     """Measure how much balanced accuracy falls from speakers in the training set to unseen ones.
 
-    Returns `seen` (balanced accuracy on seen speakers) and `unseen` (on unseen ones); difference, interval and speakers
-    as in `paired_difference`.
-
-    Parameters
-    ----------
-    seen, unseen : pd.DataFrame
-        Predictions for the same speakers, by networks that were and were not trained on them.
+    `seen`, `unseen`: predictions for the same speakers, by networks that were and were not trained on them. Returns
+    `seen` (balanced accuracy on seen speakers) and `unseen` (on unseen ones); difference, interval and speakers as in
+    `paired_difference`.
     """
     found = paired_difference(seen, unseen)
     return {"seen": found.pop("first"), "unseen": found.pop("second")} | found  # keys of committed results
@@ -210,12 +173,8 @@ def refusals_as_errors(predictions: pd.DataFrame) -> pd.DataFrame:
 def by_speaker(predictions: pd.DataFrame) -> pd.DataFrame:
     """Pool predictions by speaker: p_female from the mean log-odds of the speaker's recordings.
 
-    Returns one row a speaker; columns speaker, gender, odds (the mean log-odds), p_female.
-
-    Parameters
-    ----------
-    predictions : pd.DataFrame
-        Columns speaker, gender, p_female.
+    `predictions`: columns speaker, gender, p_female. Returns one row a speaker; columns speaker, gender, odds (the mean
+    log-odds), p_female.
     """
     odds = predictions.assign(odds=log_odds(predictions["p_female"].to_numpy()))
     found = odds.groupby(["speaker", "gender"], as_index=False)["odds"].mean()
@@ -225,15 +184,9 @@ def by_speaker(predictions: pd.DataFrame) -> pd.DataFrame:
 def auc_of_doubtful(predictions: pd.DataFrame, doubtful: list[str]) -> float:
     """Compute the ROC AUC that would be left if only the doubtful speakers were ranked among the women.
 
-    All other men are ranked below everyone, so what is missing to 1 is due to the doubtful labels. Returns nan where
-    there is one gender only.
-
-    Parameters
-    ----------
-    predictions : pd.DataFrame
-        Columns speaker, gender, p_female (nan without a prediction).
-    doubtful : list of str
-        Speakers labelled male whose label is doubted.
+    All other men are ranked below everyone, so what is missing to 1 is due to the doubtful labels. `predictions`:
+    columns speaker, gender, p_female (nan without a prediction). `doubtful`: speakers labelled male whose label is
+    doubted. Returns nan where there is one gender only.
     """
     answered = predictions.dropna(subset="p_female")
     female = answered["gender"] == "female"
@@ -266,12 +219,8 @@ SHOWN_SCORES = {"balanced accuracy": "balanced_accuracy", "F1, female": "f1", "R
 def as_table(rows: dict[str, dict]) -> pd.DataFrame:
     """Tabulate scores with their 95 % intervals over speakers, for reading.
 
-    Returns one row a name; columns speakers, recordings, accuracy, balanced accuracy, F1, ROC AUC.
-
-    Parameters
-    ----------
-    rows : dict of str to dict
-        Name → see `describe`.
+    `rows`: name → see `describe`. Returns one row a name; columns speakers, recordings, accuracy, balanced accuracy,
+    F1, ROC AUC.
     """
     table = {
         name: {
@@ -293,12 +242,8 @@ def _with_interval(row: dict, score: str) -> str:
 def assessments_table(assessments: list[dict]) -> pd.DataFrame:
     """Tabulate what studies/shipped_model/assess.py wrote: refusals wrong, with and without doubtful labels.
 
-    Returns one row a corpus and part; as `as_table`, with the correctly classified recordings of each gender.
-
-    Parameters
-    ----------
-    assessments : list of dict
-        Each with model, corpus, perhaps sample_rate, all, and perhaps doubtful and without_doubtful.
+    `assessments`: each with model, corpus, perhaps sample_rate, all, and perhaps doubtful and without_doubtful. Returns
+    one row a corpus and part; as `as_table`, with the correctly classified recordings of each gender.
     """
     parts = {}
     for found in assessments:
@@ -322,10 +267,7 @@ def assessments_table(assessments: list[dict]) -> pd.DataFrame:
 def mel_sentence(compared: dict) -> str:
     """Say whether view harmonic is better than librosa's mel bands, from what compare_views.py measured.
 
-    Parameters
-    ----------
-    compared : dict
-        Of results/<corpus>/views.json.
+    `compared`: of results/<corpus>/views.json.
     """
     harmonic = compared["rows"]["harmonic"]
     mel = next(row for title, row in compared["rows"].items() if title.startswith("mel spectrogram"))

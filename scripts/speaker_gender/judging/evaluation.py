@@ -110,12 +110,7 @@ def bootstrap_over_speakers(
     """Compute the 95 % percentile interval of each score by resampling speakers (not images) within each gender.
 
     Recordings of one speaker resemble one another. An interval that treats them as independent would be too narrow.
-    Returns dict of str to tuple of float: Score → (low, high).
-
-    Parameters
-    ----------
-    predictions : pd.DataFrame
-        Columns speaker, gender, p_female.
+    `predictions`: columns speaker, gender, p_female. Returns dict of str to tuple of float: Score → (low, high).
 
     References
     ----------
@@ -174,14 +169,8 @@ def _genders_of(values: pd.DataFrame | pd.Series) -> list[str]:
 def mean_by_speaker(values: pd.DataFrame, images: pd.DataFrame) -> pd.DataFrame:
     """Average images' values over the images of each speaker.
 
-    Returns pd.DataFrame of float: Index (gender, speaker). Missing values are left out.
-
-    Parameters
-    ----------
-    values : pd.DataFrame of float
-        One row an image.
-    images : pd.DataFrame
-        Columns gender, speaker; the same rows, whatever their index. A speaker in both genders counts as two.
+    `values`: one row an image. `images`: columns gender, speaker; the same rows, whatever their index. A speaker in
+    both genders counts as two. Returns pd.DataFrame of float: Index (gender, speaker). Missing values are left out.
     """
     keys = [images[name].to_numpy() for name in ("gender", "speaker")]
     return values.groupby(keys).mean().rename_axis(["gender", "speaker"])
@@ -260,14 +249,8 @@ def _calibration(predictions: pd.DataFrame) -> Callable[[np.ndarray], tuple[np.n
 def errors_by(predictions: pd.DataFrame, column: str) -> pd.DataFrame:
     """Count errors and images for each value of a column, worst first.
 
-    Returns a table of index the value. Columns: errors, images, error_rate.
-
-    Parameters
-    ----------
-    predictions : pd.DataFrame
-        Columns gender, p_female and the one in question.
-    column : str
-        Such as speaker or digit.
+    `predictions`: columns gender, p_female and the one in question. `column`: such as speaker or digit. Returns a table
+    of index the value. Columns: errors, images, error_rate.
     """
     wrong = predicted_gender(predictions) != predictions["gender"]
     table = predictions.assign(wrong=wrong).groupby(column)["wrong"].agg(errors="sum", images="size")
@@ -277,14 +260,8 @@ def errors_by(predictions: pd.DataFrame, column: str) -> pd.DataFrame:
 def most_confident_mistakes(predictions: pd.DataFrame, count: int) -> pd.DataFrame:
     """Select the misclassified rows on which the model was most confident.
 
-    Returns those rows with a column confidence (0.5…1), the most confident first.
-
-    Parameters
-    ----------
-    predictions : pd.DataFrame
-        Columns gender, p_female.
-    count : int
-        Rows at most.
+    `predictions`: columns gender, p_female. `count`: rows at most. Returns those rows with a column confidence (0.5…1),
+    the most confident first.
     """
     wrong = predictions[predicted_gender(predictions) != predictions["gender"]]
     confidence = np.maximum(wrong["p_female"], 1 - wrong["p_female"])

@@ -131,14 +131,9 @@ def table_of(found: dict) -> pd.DataFrame:
 def summary(examined: dict[str, dict]) -> dict:
     """Summarise several networks' examinations as the JSON that README's sentences are made from.
 
-    Returns networks (names), images and sample (counts over all networks), speakers (gender → number of speakers with a
-    correct image), attention, deletion and randomisation: lists of rows, see attention.compare_genders,
-    map_tests.compare_orders and map_tests.similarity_table.
-
-    Parameters
-    ----------
-    examined : dict of str to dict
-        Network → its `examine`.
+    `examined`: network → its `examine`. Returns networks (names), images and sample (counts over all networks),
+    speakers (gender → number of speakers with a correct image), attention, deletion and randomisation: lists of rows,
+    see attention.compare_genders, map_tests.compare_orders and map_tests.similarity_table.
     """
     shares, areas = ({name: table_of(found[part]) for name, found in examined.items()} for part in ("shares", "areas"))
     alike = pd.concat([table_of(found["similarities"]) for found in examined.values()])

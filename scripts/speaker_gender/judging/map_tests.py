@@ -35,12 +35,7 @@ TIE = 1e-6  # cells of equal value are separated at random, not from top to bott
 def sample_per_speaker(images: pd.DataFrame, count: int, *, seed: int = SEED) -> np.ndarray:
     """Draw the same number of images of each speaker, or all of those who have fewer.
 
-    Returns positions of rows, ascending.
-
-    Parameters
-    ----------
-    images : pd.DataFrame
-        With a column speaker.
+    `images`: with a column speaker. Returns positions of rows, ascending.
     """
     order = np.random.default_rng(seed).permutation(len(images))
     rank = images["speaker"].iloc[order].groupby(images["speaker"].to_numpy()[order]).cumcount()
@@ -176,14 +171,9 @@ def deletion_areas(
 def compare_orders(areas_of_networks: dict[str, pd.DataFrame]) -> pd.DataFrame:
     """Compare the areas under deletion curves: is the image's own map the better order? Paired by speaker.
 
-    Returns index (network, order), last the mean of the networks. Columns: area (mean over speakers), low and high (95
-    % interval over speakers), above_own (the area minus that of the own map: positive where the own map is better),
-    above_own_low, above_own_high, speakers.
-
-    Parameters
-    ----------
-    areas_of_networks : dict of str to pd.DataFrame
-        Network → its `deletion_areas`.
+    `areas_of_networks`: network → its `deletion_areas`. Returns index (network, order), last the mean of the networks.
+    Columns: area (mean over speakers), low and high (95 % interval over speakers), above_own (the area minus that of
+    the own map: positive where the own map is better), above_own_low, above_own_high, speakers.
     """
     together = pd.concat(areas_of_networks.values()).groupby(level=["gender", "speaker"]).mean()
     tables = {name: _against_own(areas) for name, areas in (areas_of_networks | {ALL_NETWORKS: together}).items()}
@@ -204,12 +194,7 @@ def randomised_networks(
 ) -> Iterator[tuple[str, torch.nn.Module]]:
     """Replace a ResNet-34's learnt weights by new initial ones, part after part from the head down.
 
-    Parameters
-    ----------
-    recipe : Recipe
-        That it was built from.
-    seed : int
-        Of the initial weights.
+    `recipe`: that it was built from. `seed`: of the initial weights.
 
     Yields
     ------
@@ -310,12 +295,7 @@ def randomisation_test(
 def similarity_table(similarities: pd.DataFrame) -> pd.DataFrame:
     """Average similarities over speakers, with 95 % intervals over speakers.
 
-    Returns index (compared with, measure); columns mean, low, high, speakers.
-
-    Parameters
-    ----------
-    similarities : pd.DataFrame
-        See `randomisation_test`.
+    `similarities`: see `randomisation_test`. Returns index (compared with, measure); columns mean, low, high, speakers.
     """
     low, high = interval_over_speakers(similarities, mean_of_speakers)
     columns = {"mean": similarities.mean(), "low": low, "high": high, "speakers": len(similarities)}

@@ -35,14 +35,9 @@ IMAGES_A_WORKER = 5_000  # fewer are decoded before another process has started
 def available_images(corpus: Corpus, table: pd.DataFrame) -> pd.DataFrame:
     """Select the images of a corpus whose JPEG exists.
 
-    Returns those rows, with a column `stamp`: digest of the JPEG. Raises CorpusError where there is no JPEG at all or
-    one cannot be read. And where more available recordings than ACCEPT_LOST (see corpus.accepted_losses) cannot be read
-    or have no image.
-
-    Parameters
-    ----------
-    table : pd.DataFrame
-        See maps.load_maps.
+    `table`: see maps.load_maps. Returns those rows, with a column `stamp`: digest of the JPEG. Raises CorpusError where
+    there is no JPEG at all or one cannot be read. And where more available recordings than ACCEPT_LOST (see
+    corpus.accepted_losses) cannot be read or have no image.
     """
     present = set(os.listdir(corpus.images)) if corpus.images.is_dir() else set()
     try:  # 30,000 images are read in a second
@@ -130,12 +125,8 @@ class TimeShift(DisplayedTransform):
     """Roll each training image along time by up to a share of its width, each by its own amount.
 
     The study pads every recording at random in front and behind, so a shifted image is one that padding might have
-    made. A flip, a rotation or a zoom would be a sound that no speaker makes.
-
-    Parameters
-    ----------
-    most : float
-        Greatest shift either way, as a share of the width.
+    made. A flip, a rotation or a zoom would be a sound that no speaker makes. `most`: greatest shift either way, as a
+    share of the width.
     """
 
     split_idx, order = 0, 20  # training only; after the images became floats

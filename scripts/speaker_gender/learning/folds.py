@@ -48,14 +48,10 @@ def n_folds(speakers: pd.Series, genders: pd.Series) -> int:
 def divide(corpus: Corpus, table: pd.DataFrame, division: str) -> list[pd.Series]:
     """Divide a corpus's images into folds.
 
-    Returns for each fold the part ('train', 'valid', 'test' or missing) of each image. Raises
-    ValueError where the speakers are too few, or are not those of the paper.
-
-    Parameters
-    ----------
-    division : str
-        'grouped': five folds, all speakers tested once, unseen (the demo corpus: the first fold only). 'random': one
-        fold with the sizes of the first of these, dealt to images. 'paper': the four folds of AudioMNIST's paper.
+    `division`: 'grouped': five folds, all speakers tested once, unseen (the demo corpus: the first fold only).
+    'random': one fold with the sizes of the first of these, dealt to images. 'paper': the four folds of AudioMNIST's
+    paper. Returns for each fold the part ('train', 'valid', 'test' or missing) of each image. Raises ValueError where
+    the speakers are too few, or are not those of the paper.
     """
     if division == "paper":
         if not corpus.is_audiomnist:
@@ -70,10 +66,7 @@ def divide(corpus: Corpus, table: pd.DataFrame, division: str) -> list[pd.Series
 def fold_recipe(corpus: Corpus, n_train: int, **changes) -> Recipe:
     """Choose the recipe for a fold.
 
-    Parameters
-    ----------
-    n_train : int
-        Training images.
+    `n_train`: training images.
     """
     large = n_train > LARGE
     shown, batch_size = (SHOWN[0], 128) if large else (SHOWN[1], small_batch(n_train))
@@ -90,15 +83,8 @@ def fold_recipe(corpus: Corpus, n_train: int, **changes) -> Recipe:
 def fold_predictions(corpus: Corpus, division: str, *, variant: str = "", **changes) -> pd.DataFrame:
     """Predict for every fold's test images with the network trained on the fold; cached.
 
-    The networks of all folds but the first are deleted once they have predicted. Returns columns: image, gender,
-    speaker, digit, fold, p_female.
-
-    Parameters
-    ----------
-    division : str
-        See `divide`.
-    variant : str
-        Name of the changes, for the files' names.
+    The networks of all folds but the first are deleted once they have predicted. `division`: see `divide`. `variant`:
+    name of the changes, for the files' names. Returns columns: image, gender, speaker, digit, fold, p_female.
     """
     table, folds, recipes = _to_train(corpus, division, **changes)
     name = "_".join(filter(None, (corpus.view, division, variant)))
@@ -127,12 +113,7 @@ def fold_predictions(corpus: Corpus, division: str, *, variant: str = "", **chan
 def first_network(corpus: Corpus, division: str) -> tuple[nn.Module, dict]:
     """Return the network of a division's first fold: the saved one, or trained again where there is none.
 
-    There is none where the predictions of all folds came with the project.
-
-    Parameters
-    ----------
-    division : str
-        See `divide`.
+    There is none where the predictions of all folds came with the project. `division`: see `divide`.
     """
     table, folds, recipes = _to_train(corpus, division)
     images = load_images(corpus, table, size=recipes[0].image_size)

@@ -92,12 +92,8 @@ class AuxiliaryTargets(Callback):
     """fastai callback that trains a network on speaker and digit as well, by outputs behind those of the genders.
 
     The targets of sixty speakers teach the network more from an image than the two genders do. The digit counts half as
-    much as the speaker. The added outputs are useless after training: `detach` removes them from the network.
-
-    Parameters
-    ----------
-    weight : float
-        Of the auxiliary loss.
+    much as the speaker. The added outputs are useless after training: `detach` removes them from the network. `weight`:
+    of the auxiliary loss.
 
     References
     ----------

@@ -27,14 +27,8 @@ def make_head(recipe: Recipe, n_out: int = len(GENDERS)) -> nn.Module:
     """Make fastai's head for ResNet-34, which pools over the whole image or over time only.
 
     In a spectrogram the height is a frequency. Pooling over it throws away at which frequency something was seen.
-    Returns nn.Module: (n, 512, h, w) → (n, n_out).
-
-    Parameters
-    ----------
-    recipe : Recipe
-        With keep_height the head pools over time only.
-    n_out : int
-        Outputs.
+    `recipe`: with keep_height the head pools over time only. `n_out`: Outputs. Returns nn.Module: (n, 512, h, w) → (n,
+    n_out).
     """
     if not recipe.keep_height:
         return create_head(BODY_FEATURES, n_out)
@@ -47,17 +41,8 @@ def small_network(image_size: tuple[int, int], n_out: int = len(GENDERS), *, n_i
     """Make a network of four convolutions and a head that pools over time only.
 
     It is for view `harmonic`, where the height is a frequency, and for speakers too few for ResNet-34's 21 million
-    weights: it has a hundredth of them. Like fastai's networks it has two parts, body and head. Returns nn.Sequential:
-    (n, n_in, h, w) → (n, n_out).
-
-    Parameters
-    ----------
-    image_size : tuple of int
-        Height and width in pixels.
-    n_out : int
-        Outputs.
-    n_in : int
-        Channels.
+    weights: it has a hundredth of them. Like fastai's networks it has two parts, body and head. `image_size`: height
+    and width in pixels. `n_out`: Outputs. `n_in`: Channels. Returns nn.Sequential: (n, n_in, h, w) → (n, n_out).
     """
     widths = (n_in, 16, 32, 64, 96)
     layers = []
@@ -83,12 +68,7 @@ class RowConv2d(nn.Conv2d):
 def skip_padding(network: nn.Module) -> None:
     """Make a network's 3 × 3 convolutions skip the padding of maps of one row, such as ResNet-34's last ones.
 
-    Its weights, its state and, up to rounding, what it computes stay.
-
-    Parameters
-    ----------
-    network : nn.Module
-        Changed in place.
+    Its weights, its state and, up to rounding, what it computes stay. `network`: changed in place.
     """
     for module in network.modules():
         if type(module) is nn.Conv2d and (module.kernel_size, module.padding) == ((3, 3), (1, 1)):
@@ -124,12 +104,7 @@ def make_network(recipe: Recipe) -> nn.Module:
 def save_network(network: nn.Module, card: dict, path: Path, *, onnx: bytes | None = None) -> dict:
     """Write a network's weights and its card; see model_files.write_model.
 
-    Returns the card as written.
-
-    Parameters
-    ----------
-    path : Path
-        Of the safetensors file.
+    `path`: of the safetensors file. Returns the card as written.
     """
     tensors = {name: tensor.contiguous() for name, tensor in network.state_dict().items()}
     return write_model(path, save(tensors), card, onnx=onnx)
@@ -138,12 +113,7 @@ def save_network(network: nn.Module, card: dict, path: Path, *, onnx: bytes | No
 def load_network(path: Path) -> tuple[nn.Module, dict]:
     """Load a saved model's network, ready to predict.
 
-    Raises ModelError for files that do not fit.
-
-    Parameters
-    ----------
-    path : Path
-        Of the safetensors file.
+    `path`: of the safetensors file. Raises ModelError for files that do not fit.
     """
     card = usable_card(path)
     try:
@@ -158,14 +128,7 @@ def load_network(path: Path) -> tuple[nn.Module, dict]:
 def load_weights(network: nn.Module, path: Path, card: dict) -> None:
     """Put a saved model's weights into a network.
 
-    Raises ModelError for a file that does not fit.
-
-    Parameters
-    ----------
-    network : nn.Module
-        Changed in place.
-    path : Path
-        Of the safetensors file.
+    `network`: changed in place. `path`: of the safetensors file. Raises ModelError for a file that does not fit.
     """
     content = checked_file(path, card)
     try:
@@ -202,12 +165,8 @@ def predict(model: torch.nn.Module, images: np.ndarray, normalisation: dict, *, 
 def to_onnx(network: nn.Module, image_size: tuple[int, int]) -> bytes:
     """Export a network as an ONNX graph.
 
-    Returns of an ONNX file: images, float32 (n, 1, height, width), normalised → scores, float32 (n, 2).
-
-    Parameters
-    ----------
-    image_size : tuple of int
-        Height and width in pixels.
+    `image_size`: height and width in pixels. Returns of an ONNX file: images, float32 (n, 1, height, width), normalised
+    → scores, float32 (n, 2).
     """
     import onnx  # here, because only those who train the shipped model need it
 

@@ -86,14 +86,8 @@ def shard_dls(
     """Make fastai DataLoaders that stream shards; see dataset.make_dls.
 
     In one process with no workers, each image comes once an epoch. With more, each epoch has as many images, but those
-    of a process with fewer or smaller shards come more often. Raises CorpusError where webdataset is missing.
-
-    Parameters
-    ----------
-    parts : dict
-        'train' and 'valid' → `shards_of`.
-    n_workers : int
-        Processes that read and decode for each part; 0: the training's own.
+    of a process with fewer or smaller shards come more often. `parts`: 'train' and 'valid' → `shards_of`. `n_workers`:
+    processes that read and decode for each part; 0: the training's own. Raises CorpusError where webdataset is missing.
 
     Returns
     -------

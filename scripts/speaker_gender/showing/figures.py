@@ -42,12 +42,8 @@ def use_style() -> None:
 def save_figure(figure: Figure, name: str, corpus: Corpus) -> Path:
     """Save a figure for a corpus.
 
-    Returns results/<corpus>/pngs/<name>.png; for AudioMNIST, whose figures README shows, pngs/<name>.png.
-
-    Parameters
-    ----------
-    name : str
-        Of the file, without .png.
+    `name`: of the file, without .png. Returns results/<corpus>/pngs/<name>.png; for AudioMNIST, whose figures README
+    shows, pngs/<name>.png.
     """
     folder = config.PNGS if corpus.is_audiomnist else corpus.results / "pngs"
     folder.mkdir(parents=True, exist_ok=True)
@@ -123,12 +119,8 @@ def draw_voice(axes: Sequence[Axes], signal: np.ndarray, f0: np.ndarray, *, colo
 def draw_timeline(axis: Axes, stretches: Iterable, seconds: float) -> None:
     """Draw who speaks when: a bar for each stretch of speech, labels at heights of their own for reading in grey.
 
-    Parameters
-    ----------
-    stretches : iterable
-        Each with start and stop in seconds, and a label ('female' or 'male'); see classifying.timeline.Stretch.
-    seconds : float
-        Of the whole recording.
+    `stretches`: each with start and stop in seconds, and a label ('female' or 'male'); see
+    classifying.timeline.Stretch. `seconds`: of the whole recording.
     """
     labels = GENDERS[::-1]
     parts = list(stretches)
@@ -142,10 +134,7 @@ def draw_timeline(axis: Axes, stretches: Iterable, seconds: float) -> None:
 def draw_confusion(axis: Axes, counts) -> None:
     """Draw a confusion matrix: counts, with the rate of each true gender below them.
 
-    Parameters
-    ----------
-    counts : pd.DataFrame
-        See evaluation.confusion.
+    `counts`: see evaluation.confusion.
     """
     rates = counts.div(counts.sum(axis=1), axis=0)
     axis.imshow(rates, cmap="Blues", vmin=0, vmax=1.3, aspect="equal")
@@ -238,12 +227,7 @@ def draw_mean_maps(figure: Figure, maps: dict[str, np.ndarray]) -> None:
 def draw_differences(axis: Axes, table, *, of: str = "mean of networks") -> None:
     """Draw the differences of attention, female minus male: a point for each network, the interval of one of them.
 
-    Parameters
-    ----------
-    table : pd.DataFrame
-        See attention.compare_genders.
-    of : str
-        The network whose interval over speakers is drawn.
+    `table`: see attention.compare_genders. `of`: the network whose interval over speakers is drawn.
     """
     shown = table.loc[of]
     places = np.arange(len(shown))
