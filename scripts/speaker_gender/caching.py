@@ -45,20 +45,8 @@ def recompute(path: Path) -> bool:
 def replacing(path: Path) -> Iterator[Path]:
     """Write a file under a temporary name and rename it if the block ends well.
 
-    Parameters
-    ----------
-    path : Path
-        Where the file is to be; its folder is made.
-
-    Yields
-    ------
-    Path
-        A temporary path beside `path`, removed if the block fails.
-
-    Raises
-    ------
-    OSError
-        For one in the block, such as that of a full disk; it names `path`.
+    `path`: where the file is to be; its folder is made. Yields a temporary path beside `path`, removed if the block
+    fails. Raises OSError for one in the block, such as that of a full disk; it names `path`.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f"{path.name}.{secrets.token_hex(6)}.partial")  # no two programs' names are the same
@@ -97,16 +85,7 @@ def remove_abandoned(folder: Path) -> None:
 def write_atomically(path: Path, content: bytes | memoryview | str) -> None:
     """Write the whole content to a file, or leave the file as it was.
 
-    Parameters
-    ----------
-    path : Path
-    content : bytes, memoryview or str
-        Text is written as UTF-8.
-
-    Raises
-    ------
-    OSError
-        Where it cannot be written; it names `path`.
+    `content`: text is written as UTF-8. Raises OSError where it cannot be written; it names `path`.
     """
     with replacing(path) as partial:
         partial.write_bytes(content.encode() if isinstance(content, str) else content)
@@ -138,10 +117,6 @@ def digest(*values: object) -> str:
     *values : object
         What JSON does not have, such as a path, counts as its text.
 
-    Returns
-    -------
-    str
-
     Examples
     --------
     >>> digest("59/5_59_22.wav", 480)
@@ -154,21 +129,7 @@ def digest(*values: object) -> str:
 
 
 def file_digest(path: Path) -> str:
-    """Digest a file's content to 16 hexadecimal digits.
-
-    Parameters
-    ----------
-    path : Path
-
-    Returns
-    -------
-    str
-
-    Raises
-    ------
-    OSError
-        Where it cannot be read.
-    """
+    """Digest a file's content to 16 hexadecimal digits. Raises OSError where it cannot be read."""
     with open(path, "rb", buffering=0) as file:
         return stream_digest(file)
 
@@ -194,19 +155,9 @@ def shown(path: Path) -> str:
 def cached_json(path: Path, key: dict, compute: Callable[[], dict]) -> dict:
     """Load a dict from a cached file, and say so in one line, or compute and save it.
 
-    Parameters
-    ----------
-    path : Path
-        A JSON file that holds key, digest and result.
-    key : dict
-        All that determines the result. A file with another key, or with a digest that does not match, is computed anew.
-    compute : callable
-        Called without arguments where there is no usable file.
-
-    Returns
-    -------
-    dict
-        The result as JSON gives it back: str keys, lists for tuples, None for nan.
+    `path`: a JSON file that holds key, digest and result. `key`: all that determines the result. A file with another
+    key, or with a digest that does not match, is computed anew. `compute`: called without arguments where there is no
+    usable file. Returns the result as JSON gives it back: str keys, lists for tuples, None for nan.
     """
     remove_abandoned(path.parent)
     if not recompute(path):
@@ -269,14 +220,8 @@ def reading_kept(path: Path, key: str) -> Iterator[BinaryIO | None]:
 def cached_array(path: Path, key: str, compute: Callable[[], np.ndarray]) -> np.ndarray:
     """Load an array from a cached file, and say so in one line, or compute and save it.
 
-    Parameters
-    ----------
-    path : Path
-        A file of `write_kept` whose content is that of an .npy file.
-    key : str
-        All that determines the array, see `digest`.
-    compute : callable
-        Called without arguments where there is no usable file.
+    `path`: a file of `write_kept` whose content is that of an .npy file. `key`: all that determines the array, see
+    `digest`. `compute`: called without arguments where there is no usable file.
     """
     remove_abandoned(path.parent)
     with reading_kept(path, key) as file:

@@ -47,11 +47,12 @@ def in_parallel(
 ) -> Iterator[Result]:
     """Yield function(item) for each item, in order, computed in batches in several processes.
 
+    Raises ClusterError where the cluster is lost, or a batch kills its workers.
+
     Parameters
     ----------
     function : callable
         Of a module, or a functools.partial of one. What it raises is raised here.
-    items : sequence
     batch : int
         Items that a worker takes at a time; on a cluster more.
     worth : int
@@ -60,11 +61,6 @@ def in_parallel(
         Processes on this machine; by default one for each processor that it may use. A cluster's workers are all used.
     title : str, optional
         Of a progress bar.
-
-    Raises
-    ------
-    ClusterError
-        Where the cluster is lost, or a batch kills its workers.
     """
     address = settings().cluster
     if address:

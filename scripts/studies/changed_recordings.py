@@ -45,17 +45,8 @@ LOUDEST = 0.7  # of full scale, of what a codec gets
 def clipped(signal: np.ndarray, *, share: float) -> np.ndarray:
     """Clip a signal.
 
-    Parameters
-    ----------
-    signal : ndarray
-        Any scale, shape (samples,). Its offset is taken out.
-    share : float
-        Of its samples, the loudest, that are cut to the level of the loudest of the others; 0 leaves all as they are.
-
-    Returns
-    -------
-    ndarray
-        float64, shape (samples,).
+    `signal`: any scale, shape (samples,). Its offset is taken out. `share`: of its samples, the loudest, that are cut
+    to the level of the loudest of the others; 0 leaves all as they are. Returns ndarray: float64, shape (samples,).
     """
     centred = signal - np.median(signal)
     limit = np.quantile(np.abs(centred), 1 - share)
@@ -64,6 +55,8 @@ def clipped(signal: np.ndarray, *, share: float) -> np.ndarray:
 
 def coded(signal: np.ndarray, *, codec: str, container: str, rate: int, bit_rate: int | None = None) -> np.ndarray:
     """Send a signal through a codec of FFmpeg and back.
+
+    Returns ndarray: float64 at 48 kHz on the signal's scale, shape (samples,). Codecs add some samples.
 
     Parameters
     ----------
@@ -75,11 +68,6 @@ def coded(signal: np.ndarray, *, codec: str, container: str, rate: int, bit_rate
         Sample rate that is encoded, in Hz.
     bit_rate : int, optional
         In bit/s, where the codec has several.
-
-    Returns
-    -------
-    ndarray
-        float64 at 48 kHz on the signal's scale, shape (samples,). Codecs add some samples.
     """
     loudest = np.abs(signal).max() or 1.0
     samples = soxr.resample(np.asarray(signal, np.float64) / loudest, SAMPLE_RATE, rate)
@@ -130,17 +118,8 @@ def draw(recordings: pd.DataFrame, each: int, *, seed: int = SEED) -> pd.DataFra
 def classify_changed(model: Path, recordings: pd.DataFrame) -> pd.DataFrame:
     """Classify recordings with every change.
 
-    Parameters
-    ----------
-    model : Path
-        A safetensors file with its JSON card.
-    recordings : DataFrame
-        Columns path (Path), speaker, gender.
-
-    Returns
-    -------
-    DataFrame
-        Columns change, recording, speaker, gender, p_female (None without speech), warned; a row each.
+    `model`: a safetensors file with its JSON card. `recordings`: columns path (Path), speaker, gender. Returns columns
+    change, recording, speaker, gender, p_female (None without speech), warned; a row each.
     """
     classifier, rows = load_classifier(model, threads=1), []
     for path, speaker, gender in recordings[["path", "speaker", "gender"]].itertuples(index=False):
@@ -154,17 +133,10 @@ def classify_changed(model: Path, recordings: pd.DataFrame) -> pd.DataFrame:
 def figures(predictions: pd.DataFrame, unchanged: pd.DataFrame) -> dict:
     """Describe the predictions with one change.
 
-    Parameters
-    ----------
-    predictions, unchanged : DataFrame
-        Columns recording, speaker, gender, p_female, warned; with this change, and with none.
-
-    Returns
-    -------
-    dict
-        As `comparisons.describe`, with `warned` (recordings) and `difference` from unchanged (see
-        `compare_on_same_recordings`); and of the classified recordings their `accuracy`, the `mean_probability` of the
-        labels that they were given, and their own `difference_of_classified`.
+    `predictions`, `unchanged`: columns recording, speaker, gender, p_female, warned; with this change, and with none.
+    Returns as `comparisons.describe`, with `warned` (recordings) and `difference` from unchanged (see
+    `compare_on_same_recordings`); and of the classified recordings their `accuracy`, the `mean_probability` of the
+    labels that they were given, and their own `difference_of_classified`.
     """
     classified = predictions.dropna(subset="p_female")
     p_female = classified["p_female"].astype(float)

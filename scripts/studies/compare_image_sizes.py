@@ -38,15 +38,7 @@ EPOCHS = 5
 def compare(corpus: Corpus) -> dict[str, dict]:
     """Compare the sizes; every size is cached on its own.
 
-    Parameters
-    ----------
-    corpus : Corpus
-        In view 'mfc'.
-
-    Returns
-    -------
-    dict
-        '32x112' → error_rate, f1_score, images_per_second (in training), …
+    `corpus`: In view 'mfc'. Returns '32x112' → error_rate, f1_score, images_per_second (in training), ….
     """
     table = available_images(corpus, load_maps(corpus))
     drawn = np.random.default_rng(SEED).permutation(len(table))[: N_TRAIN + N_VALID]
@@ -66,17 +58,8 @@ def compare(corpus: Corpus) -> dict[str, dict]:
 def measure_speed(size: tuple[int, int], *, batch_size: int = Recipe.batch_size, steps: int = 8) -> float:
     """Measure the training images a second on this machine.
 
-    Parameters
-    ----------
-    size : tuple of int
-        Height and width in pixels.
-    batch_size : int
-    steps : int
-        Batches of noise; the fastest counts, so that other work on the machine counts less.
-
-    Returns
-    -------
-    float
+    `size`: height and width in pixels. `steps`: batches of noise; the fastest counts, so that other work on the machine
+    counts less.
     """
     noise = np.random.default_rng(SEED).integers(0, 256, (2 * batch_size, *size), dtype=np.uint8)
     genders = pd.Series(["female", "male"] * batch_size)

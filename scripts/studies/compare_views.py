@@ -162,20 +162,8 @@ FORMS: dict[str, tuple[str, Callable[..., np.ndarray]]] = {  # name → title, f
 def compare(corpus: Corpus) -> dict[str, dict]:
     """Compare the forms on unseen speakers.
 
-    Parameters
-    ----------
-    corpus : Corpus
-
-    Returns
-    -------
-    dict
-        Title of each form → its pooled scores (see comparisons.describe), balanced_accuracy_of_seeds, and gain: the
-        paired difference from view harmonic.
-
-    Raises
-    ------
-    ValueError
-        Where the speakers are too few for the folds.
+    Returns title of each form → its pooled scores (see comparisons.describe), balanced_accuracy_of_seeds, and gain: the
+    paired difference from view harmonic. Raises ValueError where the speakers are too few for the folds.
     """
     recordings = with_stamps(corpus, load_recordings(corpus))
     plan = plan_images(map_images(recordings), recordings)

@@ -103,19 +103,10 @@ FORMS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
 def compare(corpus: Corpus, *, networks: bool = True) -> dict[str, dict]:
     """Compare the forms, and the length alone, on unseen speakers.
 
-    Parameters
-    ----------
-    corpus : Corpus
-        In view 'mfc', with its images.
-    networks : bool
-        Train small networks, too.
-
-    Returns
-    -------
-    dict
-        'length of the recording alone' and '<method>, <form>' → comparisons.describe. The latter have, beside it,
-        `gain`: the paired difference from the images as they are. The length has `ranked`: the AUC of the length itself
-        over all speakers of the corpus, without a fit, and its 95 % interval over speakers.
+    `corpus`: In view 'mfc', with its images. `networks`: train small networks, too. Returns 'length of the recording
+    alone' and '<method>, <form>' → comparisons.describe. The latter have, beside it, `gain`: the paired difference from
+    the images as they are. The length has `ranked`: the AUC of the length itself over all speakers of the corpus,
+    without a fit, and its 95 % interval over speakers.
     """
     table = available_images(corpus, load_maps(corpus))
     images = load_images(corpus, table, size=(N_MFCC, N_FRAMES))

@@ -57,6 +57,8 @@ PUBLISHED = {
 def write_long_recording(path: Path, recordings: pd.DataFrame, *, seconds: float, seed: int = SEED) -> int:
     """Write recordings one after the other as one WAV: mono, 16 bits, 48 kHz.
 
+    Returns recordings that were put together; the last one may be cut.
+
     Parameters
     ----------
     path : Path
@@ -67,11 +69,6 @@ def write_long_recording(path: Path, recordings: pd.DataFrame, *, seconds: float
         Of the WAV.
     seed : int
         Of the draw.
-
-    Returns
-    -------
-    int
-        Recordings that were put together; the last one may be cut.
     """
     rng = np.random.default_rng(seed)
     turns = [group["path"].to_numpy() for _, group in recordings.groupby("speaker")]
@@ -93,10 +90,7 @@ def write_long_recording(path: Path, recordings: pd.DataFrame, *, seconds: float
 def measure(path: Path, folder: Path) -> tuple[dict, dict]:
     """Classify a recording from the command line and measure it.
 
-    Parameters
-    ----------
-    path, folder : Path
-        The recording; where its timeline goes.
+    `path`, `folder`: the recording; where its timeline goes. Raises ValueError where it was not classified.
 
     Returns
     -------
@@ -105,11 +99,6 @@ def measure(path: Path, folder: Path) -> tuple[dict, dict]:
         processor seconds.
     answer : dict
         As the command line gives it.
-
-    Raises
-    ------
-    ValueError
-        Where it was not classified.
     """
     command: list[str | Path] = [sys.executable, ROOT / "scripts" / "classify_wavs.py", path, "--json"]
     command += ["--timeline", "csv", "--timeline-folder", folder]

@@ -50,12 +50,7 @@ STORAGE = 0.023  # USD a GB and month, AWS S3 Standard
 def rates(benchmark: dict, scaling: dict) -> dict[str, float]:
     """Collect the measured rates.
 
-    Parameters
-    ----------
-    benchmark : dict
-        results/benchmark.json.
-    scaling : dict
-        results/scaling.json.
+    `benchmark`: results/benchmark.json. `scaling`: results/scaling.json.
 
     Returns
     -------
@@ -95,15 +90,7 @@ def _a_core_second(step: dict) -> float:
 def page(benchmark: dict, scaling: dict) -> str:
     """Write the page.
 
-    Parameters
-    ----------
-    benchmark, scaling : dict
-        See `rates`.
-
-    Returns
-    -------
-    str
-        Markdown.
+    `benchmark`, `scaling`: see `rates`. Returns Markdown.
     """
     rate = rates(benchmark, scaling)
     machine = benchmark["many_files"]["machine"]

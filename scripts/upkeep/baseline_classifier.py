@@ -58,17 +58,7 @@ def member() -> nn.Sequential:
 
 
 def load_model(path: str) -> tuple[list[nn.Sequential], dict]:
-    """Load the networks of a safetensors file, ready to predict, and its card.
-
-    Parameters
-    ----------
-    path : str
-
-    Returns
-    -------
-    networks : list of nn.Sequential
-    card : dict
-    """
+    """Load the networks of a safetensors file, ready to predict, and its card."""
     card = json.loads(Path(path).with_suffix(".json").read_text(encoding="utf-8"))
     networks = [member() for _ in card["seeds"]]
     holder = nn.Module()
@@ -81,15 +71,7 @@ def load_model(path: str) -> tuple[list[nn.Sequential], dict]:
 def classify(path: str, networks: list[nn.Sequential], card: dict) -> float:
     """Predict p(female) of a WAV of at most a second.
 
-    Parameters
-    ----------
-    path : str
-    networks, card
-        See `load_model`.
-
-    Returns
-    -------
-    float
+    `networks`, `card`: see `load_model`.
     """
     signal, _ = librosa.load(path, sr=48_000, dtype=np.float64)
     image = torch.from_numpy(harmonic_image(signal))[None, None].float() / 255

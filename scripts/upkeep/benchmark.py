@@ -85,17 +85,8 @@ TRAIN_ON_NOISE = Path(__file__).with_name("train_on_noise.py")
 def in_turns(reference: Callable[[], object], pipeline: Callable[[], object], *, pairs: int | None = None) -> dict:
     """Time two ways of a step, one after the other, several times.
 
-    Parameters
-    ----------
-    reference, pipeline : callable
-        Called without arguments.
-    pairs : int, optional
-        How often; PAIRS by default.
-
-    Returns
-    -------
-    dict
-        'reference' and 'pipeline' → list of seconds, of equal length.
+    `reference`, `pipeline`: called without arguments. `pairs`: how often; PAIRS by default. Returns 'reference' and
+    'pipeline' → list of seconds, of equal length.
     """
     seconds: dict[str, list[float]] = {"reference": [], "pipeline": []}
     for _ in range(pairs or PAIRS):
@@ -414,21 +405,7 @@ def memory(corpus: Corpus, folder: Path) -> dict:
 def peak_memory(command: list[str], environment: dict[str, str]) -> int:
     """Measure the most memory that a program and its children hold together, sampled twenty times a second.
 
-    Parameters
-    ----------
-    command : list of str
-    environment : dict of str to str
-        Added to this process's.
-
-    Returns
-    -------
-    int
-        Bytes.
-
-    Raises
-    ------
-    subprocess.CalledProcessError
-        Where the program fails.
+    `environment`: added to this process's. Returns bytes. Raises subprocess.CalledProcessError where the program fails.
     """
     most = 0
     with psutil.Popen(

@@ -24,15 +24,7 @@ NOT_FOR = (
 def data_card(found: dict) -> str:
     """Write the data card of AudioMNIST.
 
-    Parameters
-    ----------
-    found : dict
-        See corpora.description.describe_corpus.
-
-    Returns
-    -------
-    str
-        Markdown.
+    `found`: see corpora.description.describe_corpus. Returns Markdown.
     """
     female, male = found["genders"]["female"], found["genders"]["male"]
     seconds, available = found["here"]["seconds"], found["here"]
@@ -103,6 +95,8 @@ def model_card(
 ) -> str:
     """Write the model card of the shipped model.
 
+    Returns Markdown.
+
     Parameters
     ----------
     card : dict
@@ -115,12 +109,6 @@ def model_card(
         What changed_recordings.py wrote.
     detectors : dict
         What speech_detectors.py wrote.
-    n_weights : int
-
-    Returns
-    -------
-    str
-        Markdown.
     """
     sounds = detectors["rows"]["no speech, all"]
     lines = [
@@ -249,10 +237,6 @@ def share_of(counts: dict | None) -> str:
     ----------
     counts : dict, optional
         images and correct, see comparisons.counts_of_gender; nothing for None.
-
-    Returns
-    -------
-    str
 
     Examples
     --------

@@ -636,21 +636,8 @@ def read_json(path: Path) -> dict:
 def updated(page: str, blocks: dict[str, Callable[[], str]]) -> str:
     """Put fresh results between the marks of each block of a page.
 
-    Parameters
-    ----------
-    page : str
-        Its text.
-    blocks : dict of str to callable
-        Name of the marks → what makes the text between them.
-
-    Returns
-    -------
-    str
-
-    Raises
-    ------
-    ValueError
-        Where a mark is missing.
+    `page`: its text. `blocks`: name of the marks → what makes the text between them. Raises ValueError where a mark is
+    missing.
     """
     for name, fresh in blocks.items():
         begin, end = f"<!-- {name} -->", f"<!-- end of {name} -->"

@@ -26,17 +26,14 @@ class Stretch(NamedTuple):
 def most_likely_labels(odds: np.ndarray, *, switch_cost: float = SWITCH_COST) -> np.ndarray:
     """Whether each window is female in the most likely sequence of labels.
 
+    Returns ndarray: bool, shape (windows,).
+
     Parameters
     ----------
     odds : ndarray
         Log-odds of female of consecutive windows, shape (windows,).
     switch_cost : float
         Log-odds that a change of label costs.
-
-    Returns
-    -------
-    ndarray
-        bool, shape (windows,).
 
     References
     ----------

@@ -35,23 +35,10 @@ def load_speakers(corpus: Corpus) -> pd.DataFrame:
     """Read a corpus's metadata as a table with one row a speaker.
 
     The metadata is cleaned, not hidden: `age` is a number of years or missing, `accent` and `room` have one spelling
-    each, and the published values stand beside them. Only the gender is required.
-
-    Parameters
-    ----------
-    corpus : Corpus
-
-    Returns
-    -------
-    pd.DataFrame
-        Index: speaker key, sorted; speakers with another gender or none are left out, and listed in
-        `attrs["left_out"]`. Columns: gender, age (years, Int64), accent, native_speaker, origin, room, recorded,
-        age_published, accent_published, room_published.
-
-    Raises
-    ------
-    CorpusError
-        For unreadable metadata, or where no speaker has one of the two genders.
+    each, and the published values stand beside them. Only the gender is required. Returns a table indexed by speaker key, sorted;
+    speakers with another gender or none are left out, and listed in `attrs["left_out"]`. Columns: gender, age (years,
+    Int64), accent, native_speaker, origin, room, recorded, age_published, accent_published, room_published. Raises
+    CorpusError for unreadable metadata, or where no speaker has one of the two genders.
     """
     if corpus.table:
         return table_speakers(corpus)
@@ -92,16 +79,8 @@ def load_speakers(corpus: Corpus) -> pd.DataFrame:
 def unify_spelling(names: pd.Series, *, similarity: float = 0.85) -> pd.Series:
     """Give names that differ in case, or by a slip of the pen, their commonest spelling ('vr-romm' → 'vr-room').
 
-    Parameters
-    ----------
-    names : pd.Series of str
-    similarity : float
-        difflib's ratio of two lower-case names, 0…1, from which the rarer one counts as a slip.
-
-    Returns
-    -------
-    pd.Series of str
-        The same index.
+    `similarity`: difflib's ratio of two lower-case names, 0…1, from which the rarer one counts as a slip. Returns the
+    same index.
     """
     counts = names.dropna().value_counts()
     spellings: dict[str, str] = {}
@@ -115,15 +94,7 @@ def unify_spelling(names: pd.Series, *, similarity: float = 0.85) -> pd.Series:
 def corrections(speakers: pd.DataFrame) -> pd.DataFrame:
     """List what `load_speakers` read differently from what was published.
 
-    Parameters
-    ----------
-    speakers : pd.DataFrame
-        See `load_speakers`.
-
-    Returns
-    -------
-    pd.DataFrame
-        Columns: speaker, field, published, read_as.
+    `speakers`: see `load_speakers`. Returns columns: speaker, field, published, read_as.
     """
     rows = []
     for field in ("age", "accent", "room"):
@@ -139,23 +110,11 @@ def corrections(speakers: pd.DataFrame) -> pd.DataFrame:
 def load_recordings(corpus: Corpus) -> pd.DataFrame:
     """List a corpus's recordings as a table with one row a recording, sorted by path as a string.
 
-    For AudioMNIST the table has all 30,000 rows, however many WAVs are available.
-
-    Parameters
-    ----------
-    corpus : Corpus
-
-    Returns
-    -------
-    pd.DataFrame
-        Columns: path ('59/5_59_22.wav'), speaker, gender, digit, repetition, here (whether the WAV is available). And
-        from the WAV headers, missing where there is no WAV: samples, sample_rate (Hz), encoding, problem (why the file
-        cannot be read).
-
-    Raises
-    ------
-    CorpusError
-        For a recording whose name does not parse or whose speaker is not in the metadata, and where none can be read.
+    For AudioMNIST the table has all 30,000 rows, however many WAVs are available. Returns columns: path
+    ('59/5_59_22.wav'), speaker, gender, digit, repetition, here (whether the WAV is available). And from the WAV
+    headers, missing where there is no WAV: samples, sample_rate (Hz), encoding, problem (why the file cannot be read).
+    Raises CorpusError for a recording whose name does not parse or whose speaker is not in the metadata, and where none
+    can be read.
     """
     if corpus.table:
         return table_recordings(corpus)
@@ -202,22 +161,9 @@ def load_recordings(corpus: Corpus) -> pd.DataFrame:
 def recordings_from_paths(paths: list[str], folder: Path) -> pd.DataFrame:
     """Parse recordings' paths into a table.
 
-    Parameters
-    ----------
-    paths : list of str
-        Relative to the corpus: '59/5_59_22.wav'.
-    folder : Path
-        The corpus's folder, for the message of an error.
-
-    Returns
-    -------
-    pd.DataFrame
-        Columns: path, speaker, digit, repetition; in the order of `paths`.
-
-    Raises
-    ------
-    CorpusError
-        For a path that is not <speaker>/<digit>_<speaker>_<repetition>.wav.
+    `paths`: relative to the corpus: '59/5_59_22.wav'. `folder`: the corpus's folder, for the message of an error.
+    Returns columns: path, speaker, digit, repetition; in the order of `paths`. Raises CorpusError for a path that is
+    not <speaker>/<digit>_<speaker>_<repetition>.wav.
     """
     rows = []
     for path in paths:
@@ -233,14 +179,7 @@ def recordings_from_paths(paths: list[str], folder: Path) -> pd.DataFrame:
 def completeness(recordings: pd.DataFrame) -> str:
     """Say in one line how many WAVs are available and which speakers' are missing.
 
-    Parameters
-    ----------
-    recordings : pd.DataFrame
-        See `load_recordings`.
-
-    Returns
-    -------
-    str
+    `recordings`: see `load_recordings`.
     """
     available, total = int(recordings["here"].sum()), len(recordings)
     n_left_out, n_speakers = recordings.attrs.get("left_out", (0, 0))

@@ -33,19 +33,8 @@ def check_corpus(inspected: pd.DataFrame, maps: pd.DataFrame | None = None) -> p
 
     The checks: recordings without classifiable speech (see speech.why_not_speech), 'clipped' and 'unreadable' ones, a
     'duplicate' of another recording, a speaker in both 'gender lists' (maps), and a 'gender label' that a speaker's
-    pitch contradicts.
-
-    Parameters
-    ----------
-    inspected : pd.DataFrame
-        See `inspect_recordings`.
-    maps : pd.DataFrame, optional
-        See images.maps.load_maps.
-
-    Returns
-    -------
-    pd.DataFrame
-        Columns: check, speaker, recordings, what. Empty where nothing looks wrong.
+    pitch contradicts. `inspected`: see `inspect_recordings`. `maps`: see images.maps.load_maps. Returns columns: check,
+    speaker, recordings, what. Empty where nothing looks wrong.
     """
     rows = [
         *_bad_recordings(inspected),
@@ -59,18 +48,10 @@ def check_corpus(inspected: pd.DataFrame, maps: pd.DataFrame | None = None) -> p
 def inspect_recordings(corpus: Corpus, recordings: pd.DataFrame) -> pd.DataFrame:
     """Read the available recordings and report what their sound contains; cached.
 
-    Parameters
-    ----------
-    corpus : Corpus
-    recordings : pd.DataFrame
-        See audiomnist.load_recordings.
-
-    Returns
-    -------
-    pd.DataFrame
-        The rows whose WAV is available, with the columns stamp, content, reason and f0 added. content: digest of the
-        signal without the zeros around it; missing where nothing is left or it cannot be read. reason: why there is no
-        speech to classify; missing where there is. f0: median in Hz, where it was tracked and found.
+    `recordings`: see audiomnist.load_recordings. Returns the rows whose WAV is available, with the columns stamp,
+    content, reason and f0 added. content: digest of the signal without the zeros around it; missing where nothing is
+    left or it cannot be read. reason: why there is no speech to classify; missing where there is. f0: median in Hz,
+    where it was tracked and found.
     """
     available = with_stamps(corpus, recordings[recordings["here"]].reset_index(drop=True))
     of_speakers = available.groupby("speaker")
@@ -162,15 +143,8 @@ def _contradicted_labels(inspected: pd.DataFrame) -> list[tuple]:
 def contradicted_speakers(recordings: pd.DataFrame) -> list[str]:
     """List the speakers whose pitch contradicts their gender label, as `check_corpus` reports them.
 
-    Parameters
-    ----------
-    recordings : pd.DataFrame
-        Columns path, speaker, gender, f0 (median in Hz, missing where unknown).
-
-    Returns
-    -------
-    list of str
-        Sorted; empty where there are not voices of both genders.
+    `recordings`: columns path, speaker, gender, f0 (median in Hz, missing where unknown). Returns them sorted; empty where
+    there are not voices of both genders.
     """
     return sorted(speaker for _, speaker, *_ in _contradicted_labels(recordings))
 
@@ -184,16 +158,7 @@ def _voices(inspected: pd.DataFrame) -> pd.DataFrame:
 def labels_checked(inspected: pd.DataFrame) -> str:
     """Say in one line of how many speakers the label was compared with the pitch.
 
-    It is compared for no speaker unless there are voices of both genders.
-
-    Parameters
-    ----------
-    inspected : pd.DataFrame
-        See `inspect_recordings`.
-
-    Returns
-    -------
-    str
+    It is compared for no speaker unless there are voices of both genders. `inspected`: see `inspect_recordings`.
     """
     counts = _voices(inspected)["gender"].value_counts().reindex(GENDERS, fill_value=0)
     if counts.min() == 0:

@@ -31,24 +31,11 @@ def is_common_voice(folder: Path) -> bool:
 def common_voice_recordings(folder: Path | None = None) -> pd.DataFrame:
     """List the clips of people who declared a gender, in all languages of a folder.
 
-    A person is a client_id, across languages too. Clips without a gender (or with another one), of people who
-    declared two, and clips that are not there are left out and counted in one printed line.
-
-    Parameters
-    ----------
-    folder : Path, optional
-        In Common Voice's layout; $COMMON_VOICE or the folder CommonVoice beside the project by default.
-
-    Returns
-    -------
-    DataFrame
-        Columns source ('common_voice'), speaker (the first 16 characters of the client_id), gender, path (Path),
-        language, age (decade, missing where not declared); empty where there is no such folder.
-
-    Raises
-    ------
-    CorpusError
-        Where a table cannot be read or lacks a column.
+    A person is a client_id, across languages too. Clips without a gender (or with another one), of people who declared
+    two, and clips that are not there are left out and counted in one printed line. `folder`: In Common Voice's layout;
+    $COMMON_VOICE or the folder CommonVoice beside the project by default. Returns columns source ('common_voice'),
+    speaker (the first 16 characters of the client_id), gender, path (Path), language, age (decade, missing where not
+    declared); empty where there is no such folder. Raises CorpusError where a table cannot be read or lacks a column.
     """
     folder = folder or COMMON_VOICE
     tables = sorted([*folder.glob(TABLE), *folder.glob(f"*/{TABLE}")]) if folder.is_dir() else []

@@ -28,8 +28,6 @@ class Corpus:
 
     Attributes
     ----------
-    name : str
-    folder : Path
     view : str
         'mfc' or 'harmonic', see images.views.VIEWS.
     table : Path, optional
@@ -96,14 +94,7 @@ class Corpus:
 def corpus_name(folder: Path) -> str:
     """Derive a corpus's name from its folder.
 
-    Parameters
-    ----------
-    folder : Path
-
-    Returns
-    -------
-    str
-        The folder's own name, or its parent's where it is just called data; lower case, letters, digits and `_`.
+    Returns the folder's own name, or its parent's where it is just called data; lower case, letters, digits and `_`.
 
     Examples
     --------
@@ -118,19 +109,8 @@ def with_stamps(corpus: Corpus, recordings: pd.DataFrame) -> pd.DataFrame:
     """Add a digest of each WAV's content to a table of recordings.
 
     Size and time of the last change would be quicker than reading everything. But they do not change with everything
-    that changes a file, and do with a copy.
-
-    Parameters
-    ----------
-    corpus : Corpus
-    recordings : pd.DataFrame
-        With a column path.
-
-    Returns
-    -------
-    pd.DataFrame
-        The same rows with a column `stamp`, missing where a WAV cannot be read. A table that has it
-        already is returned as it is.
+    that changes a file, and do with a copy. `recordings`: with a column path. Returns the same rows with a column
+    `stamp`, missing where a WAV cannot be read. A table that has it already is returned as it is.
     """
     if "stamp" in recordings:
         return recordings
@@ -152,14 +132,7 @@ def stamp_of(path: Path | str) -> str | None:
 def accepted_losses() -> int:
     """Read from the environment variable ACCEPT_LOST how many recordings may be lost; 0 by default.
 
-    Returns
-    -------
-    int
-
-    Raises
-    ------
-    CorpusError
-        Where the variable is not a number.
+    Raises CorpusError where the variable is not a number.
     """
     accepted = config.settings().accept_lost
     if not accepted.isdecimal():

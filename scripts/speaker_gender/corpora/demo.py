@@ -76,16 +76,7 @@ class Voice(NamedTuple):
 def draw_voice(number: int, *, seed: int) -> Voice:
     """Draw a speaker's voice.
 
-    Parameters
-    ----------
-    number : int
-        Of the speaker, from 1.
-    seed : int
-        The corpus's.
-
-    Returns
-    -------
-    Voice
+    `number`: of the speaker, from 1. `seed`: the corpus's.
     """
     pair, place = divmod(number - 1, 2)
     female_place = np.random.default_rng([seed, pair, GENDER_STREAM]).integers(2)
@@ -111,16 +102,7 @@ def draw_voice(number: int, *, seed: int) -> Voice:
 def draw_surroundings(number: int, *, seed: int) -> Surroundings:
     """Draw how a speaker is recorded, without knowing the gender.
 
-    Parameters
-    ----------
-    number : int
-        Of the speaker, from 1.
-    seed : int
-        The corpus's.
-
-    Returns
-    -------
-    Surroundings
+    `number`: of the speaker, from 1. `seed`: the corpus's.
     """
     rng = np.random.default_rng([seed, number, SURROUNDINGS_STREAM])
     return Surroundings(
@@ -137,15 +119,7 @@ def draw_surroundings(number: int, *, seed: int) -> Surroundings:
 def draw_utterance(number: int, digit: int, repetition: int, *, seed: int, rate: float) -> tuple[str, int, int, int]:
     """Draw the parameters of an utterance for eSpeak NG.
 
-    Parameters
-    ----------
-    number : int
-        Of the speaker, from 1.
-    digit, repetition : int
-    seed : int
-        The corpus's.
-    rate : float
-        The speaker's, in words per minute.
+    `number`: of the speaker, from 1. `seed`: the corpus's. `rate`: the speaker's, in words per minute.
 
     Returns
     -------
@@ -226,22 +200,17 @@ def faded(signal: np.ndarray, *, sample_rate: int) -> np.ndarray:
 def recording(speech: np.ndarray, surroundings: Surroundings, rng: np.random.Generator) -> np.ndarray:
     """Make a WAV's samples: the speech at its level in its noise, with padding before and after.
 
+    Raises ValueError where the speech alone is longer than that.
+
     Parameters
     ----------
     speech : np.ndarray, shape (samples,)
         At 22,050 Hz, on any scale.
-    surroundings : Surroundings
-    rng : np.random.Generator
 
     Returns
     -------
     np.ndarray of int16, shape (at most 47998,)
         At 48 kHz.
-
-    Raises
-    ------
-    ValueError
-        Where the speech alone is longer than that.
     """
     speech = trimmed(speech.astype(float), sample_rate=ESPEAK_SAMPLE_RATE)
     speech = resample_poly(speech, 320, 147)  # 22,050 → 48,000 Hz
@@ -269,6 +238,8 @@ def full_scale(level: float) -> float:
 def make_speaker(folder: Path, number: int, key: str, *, n_repetitions: int, seed: int) -> None:
     """Write the folder of one speaker: whole, or not at all.
 
+    Raises RuntimeError where eSpeak NG fails.
+
     Parameters
     ----------
     folder : Path
@@ -279,12 +250,6 @@ def make_speaker(folder: Path, number: int, key: str, *, n_repetitions: int, see
         The speaker's: the folder's name.
     n_repetitions : int
         Of each digit.
-    seed : int
-
-    Raises
-    ------
-    RuntimeError
-        Where eSpeak NG fails.
     """
     voice, surroundings = draw_voice(number, seed=seed), draw_surroundings(number, seed=seed)
     # Repetitions in the outer loop: the state eSpeak NG carries over then does not depend on how many there are.
@@ -329,26 +294,8 @@ def make_demo_corpus(
 
     An interrupted run is resumed. A corpus that was made otherwise (parameters, version, eSpeak NG) is remade. The
     metadata file is written last: where it is, all is. Of two runs at once one makes the corpus and the other waits.
-
-    Parameters
-    ----------
-    folder : Path
-    n_speakers, n_repetitions : int
-    n_workers : int, optional
-        Speakers made at a time; by default one per core.
-    seed : int
-
-    Returns
-    -------
-    Path
-        The folder.
-
-    Raises
-    ------
-    FileExistsError
-        Where the folder holds something else.
-    RuntimeError
-        Where eSpeak NG fails.
+    `n_workers`: speakers made at a time; by default one per core. Returns the folder. Raises FileExistsError where the
+    folder holds something else. Raises RuntimeError where eSpeak NG fails.
     """
     from filelock import FileLock
 
@@ -410,16 +357,8 @@ def is_whole(speaker_folder: Path, n_repetitions: int) -> bool:
 def clear_other_corpus(folder: Path, stamp: dict) -> None:
     """Leave the folder with this stamp and with nothing that was made under another one.
 
-    Parameters
-    ----------
-    folder : Path
-    stamp : dict
-        What determines the corpus: parameters and versions.
-
-    Raises
-    ------
-    FileExistsError
-        Where the folder has no stamp and is not empty.
+    `stamp`: what determines the corpus: parameters and versions. Raises FileExistsError where the folder has no stamp
+    and is not empty.
     """
     stamped = (folder / STAMP).exists()
     if not stamped and any(path.name != PARTIAL for path in folder.iterdir()):

@@ -9,15 +9,8 @@ from speaker_gender.corpora.corpus import Corpus
 def describe_corpus(corpus: Corpus) -> dict:
     """Summarise a corpus's metadata and available WAVs in figures.
 
-    Parameters
-    ----------
-    corpus : Corpus
-
-    Returns
-    -------
-    dict
-        JSON-serialisable: corpus, completeness, recordings, digits, genders (counts and ages in years of each),
-        accents, rooms, corrections, and here (the available WAVs: counts, seconds, encodings).
+    Returns corpus, completeness, recordings, digits, genders (counts and ages in years of each),
+    accents, rooms, corrections, and here (the available WAVs: counts, seconds, encodings).
     """
     speakers, recordings = load_speakers(corpus), load_recordings(corpus)
     recorded = recordings[recordings["here"]]
@@ -53,18 +46,8 @@ def describe_corpus(corpus: Corpus) -> dict:
 def one_of_each_gender(recordings: pd.DataFrame, *, digit: int) -> dict[str, pd.Series]:
     """Choose a recording of each gender, of one digit: the first of each, in the order of their paths.
 
-    Parameters
-    ----------
-    recordings : pd.DataFrame
-        See audiomnist.load_recordings.
-    digit : int
-        The one that is wanted. Of those that most genders say, the nearest to it is taken. In a corpus without digits
-        any recording is.
-
-    Returns
-    -------
-    dict of str to pd.Series
-        Gender → its row.
+    `recordings`: see audiomnist.load_recordings. `digit`: the one that is wanted. Of those that most genders say, the
+    nearest to it is taken. In a corpus without digits any recording is. Returns gender → its row.
     """
     chosen = recordings.sort_values("path")
     genders = recordings.groupby("digit")["gender"].nunique()

@@ -22,20 +22,9 @@ ESPEAK_RATE, ESPEAK_VOLUME, ESPEAK_PITCH = 1, 2, 3  # espeak_PARAMETER of speak_
 def speak(request: dict) -> list[bytes]:
     """Synthesise a request's utterances with eSpeak NG; once per process, because the library keeps state.
 
-    Parameters
-    ----------
-    request : dict
-        library and data (paths), accent, variant (text of a voice variant) and utterances (see demo.draw_utterance).
-
-    Returns
-    -------
-    list of bytes
-        One signal an utterance: int16, mono, 22,050 Hz.
-
-    Raises
-    ------
-    RuntimeError
-        Where eSpeak NG fails.
+    `request`: library and data (paths), accent, variant (text of a voice variant) and utterances (see
+    demo.draw_utterance). Returns one signal an utterance: int16, mono, 22,050 Hz. Raises RuntimeError where eSpeak NG
+    fails.
     """
     with tempfile.TemporaryDirectory() as folder:
         # Copied because eSpeak NG fails where the path is longer than about 160 characters, as in a deep venv, and

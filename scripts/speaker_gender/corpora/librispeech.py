@@ -19,22 +19,9 @@ def is_librispeech(folder: Path) -> bool:
 def librispeech_recordings(folder: Path | None = None) -> pd.DataFrame:
     """List the recordings of a folder in LibriSpeech's layout.
 
-    Readers without a gender in SPEAKERS.TXT are left out, and a line says so.
-
-    Parameters
-    ----------
-    folder : Path, optional
-        $LIBRISPEECH or the folder LibriSpeech beside the project by default.
-
-    Returns
-    -------
-    pd.DataFrame
-        Columns: source ('librispeech'), speaker, gender, path. Empty where there is no such folder.
-
-    Raises
-    ------
-    CorpusError
-        Where its SPEAKERS.TXT cannot be read.
+    Readers without a gender in SPEAKERS.TXT are left out, and a line says so. `folder`: $LIBRISPEECH or the folder
+    LibriSpeech beside the project by default. Returns columns: source ('librispeech'), speaker, gender, path. Empty
+    where there is no such folder. Raises CorpusError where its SPEAKERS.TXT cannot be read.
 
     References
     ----------

@@ -20,16 +20,8 @@ RECORDINGS_A_WORKER = 200  # fewer are tracked before another process has starte
 def median_pitch(corpus: Corpus, paths: pd.Series) -> pd.Series:
     """Track the median F0 of recordings; cached for just these recordings, in any order.
 
-    Parameters
-    ----------
-    corpus : Corpus
-    paths : pd.Series of str
-        Relative to the corpus.
-
-    Returns
-    -------
-    pd.Series of float64
-        Hz, with the index of `paths`; nan where there is no WAV or nothing is voiced.
+    `paths`: relative to the corpus. Returns Hz, with the index of `paths`; nan where there is no WAV or nothing is
+    voiced.
     """
     available = sorted(path for path in paths if corpus.has(path))
     key = {

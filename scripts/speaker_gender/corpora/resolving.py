@@ -18,22 +18,14 @@ IDENTITY = "folder.json"  # beside a corpus's results: which folder its name sta
 def resolve_corpus(choice: str | None = None) -> Corpus:
     """Find the corpus that runs; the demo corpus is synthesised where it does not exist yet.
 
+    Returns it in view 'mfc'. Raises CorpusError where the folder is no corpus and nothing made from it exists either.
+
     Parameters
     ----------
     choice : str, optional
         A path, relative to the project's root, of a folder in AudioMNIST's layout, of a table or of a folder that an
         adapter lists (see corpora.tables); or 'demo'. Without it the environment variable CORPUS decides, else
         AudioMNIST beside the project where it exists, else the demo corpus.
-
-    Returns
-    -------
-    Corpus
-        In view 'mfc'.
-
-    Raises
-    ------
-    CorpusError
-        Where the folder is no corpus and nothing made from it exists either.
     """
     default = config.AUDIOMNIST if config.AUDIOMNIST.is_dir() else "demo"
     chosen: str | Path = choice or config.settings().corpus or default

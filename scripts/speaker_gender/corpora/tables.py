@@ -53,23 +53,10 @@ def adapter_of(folder: Path) -> Adapter | None:
 def load_table(corpus: Corpus) -> pd.DataFrame:
     """Load the recordings that a corpus's table lists, without looking at any of them.
 
-    Parameters
-    ----------
-    corpus : Corpus
-        With a table.
-
-    Returns
-    -------
-    pd.DataFrame
-        Columns path, speaker, gender, digit, repetition (always missing), and those of OPTIONAL that the table has;
-        sorted by path as a string. Recordings with another gender or none are left out: `attrs["left_out"]` counts
-        them and their speakers.
-
-    Raises
-    ------
-    CorpusError
-        For a table that cannot be read, lacks a column, has a path or a number that cannot be one, lists a recording
-        twice, or gives a speaker two genders.
+    `corpus`: with a table. Returns columns path, speaker, gender, digit, repetition (always missing), and those of
+    OPTIONAL that the table has; sorted by path as a string. Recordings with another gender or none are left out:
+    `attrs["left_out"]` counts them and their speakers. Raises CorpusError for a table that cannot be read, lacks a
+    column, has a path or a number that cannot be one, lists a recording twice, or gives a speaker two genders.
     """
     table = _read(corpus)
     missing = [column for column in REQUIRED if column not in table]
@@ -135,21 +122,9 @@ def _numbers(corpus: Corpus, column: pd.Series) -> pd.Series:
 def table_speakers(corpus: Corpus) -> pd.DataFrame:
     """List a table's speakers, with the columns of audiomnist.load_speakers; what a table does not give is missing.
 
-    Parameters
-    ----------
-    corpus : Corpus
-        With a table.
-
-    Returns
-    -------
-    pd.DataFrame
-        Index: speaker, sorted. Columns: gender, age (years, Int64; of the speaker's first recording by path), and
-        accent, native_speaker, origin, room, recorded, age_published, accent_published, room_published, all missing.
-
-    Raises
-    ------
-    CorpusError
-        See `load_table`.
+    `corpus`: with a table. Returns a table indexed by speaker, sorted. Columns: gender, age (years, Int64; of the
+    speaker's first recording by path), and accent, native_speaker, origin, room, recorded, age_published,
+    accent_published, room_published, all missing. Raises CorpusError: see `load_table`.
     """
     table = load_table(corpus)
     found = table.drop_duplicates("speaker").set_index("speaker").sort_index()
@@ -165,23 +140,10 @@ def table_speakers(corpus: Corpus) -> pd.DataFrame:
 def table_recordings(corpus: Corpus) -> pd.DataFrame:
     """List a table's recordings as audiomnist.load_recordings lists a folder's.
 
-    Headers and contents are read where the table does not give what they say, in parallel; cached.
-
-    Parameters
-    ----------
-    corpus : Corpus
-        With a table.
-
-    Returns
-    -------
-    pd.DataFrame
-        Columns: those of `load_table`, here, samples, sample_rate (Hz), encoding, problem, stamp (digest of the
-        content, missing where there is no file).
-
-    Raises
-    ------
-    CorpusError
-        See `load_table`; and where none of the recordings can be read.
+    Headers and contents are read where the table does not give what they say, in parallel; cached. `corpus`: with a
+    table. Returns columns: those of `load_table`, here, samples, sample_rate (Hz), encoding, problem, stamp (digest of
+    the content, missing where there is no file). Raises CorpusError: see `load_table`; and where none of the recordings
+    can be read.
     """
     table = load_table(corpus)
     if {"samples", "sample_rate", "stamp"} <= set(table.columns):
@@ -228,21 +190,8 @@ def header_of(path: Path | str) -> tuple:
 def recordings_in_table(corpus: Corpus, paths: list[str]) -> pd.DataFrame:
     """Look recordings up in a corpus's table.
 
-    Parameters
-    ----------
-    corpus : Corpus
-        With a table.
-    paths : list of str
-
-    Returns
-    -------
-    pd.DataFrame
-        Columns of `load_table` but for gender; in the order of `paths`.
-
-    Raises
-    ------
-    CorpusError
-        For a path that the table does not list, and see `load_table`.
+    `corpus`: with a table. Returns columns of `load_table` but for gender; in the order of `paths`. Raises CorpusError
+    for a path that the table does not list, and see `load_table`.
     """
     table = load_table(corpus).drop(columns="gender").set_index("path")
     rows = table.index.get_indexer(pd.Index(paths))

@@ -49,22 +49,10 @@ def plan_images(maps: dict[str, dict[str, str]], recordings: pd.DataFrame, view:
     """Plan a corpus's images: one row for each image whose WAV is available.
 
     The padding of an image depends on the lengths of all recordings before it in its gender's map. Where recordings are
-    missing it is drawn over the available ones, so only a complete clone gives the study's own images.
-
-    Parameters
-    ----------
-    maps : dict
-        Gender → {image: path}, see maps.map_images.
-    recordings : pd.DataFrame
-        See audiomnist.load_recordings and corpus.with_stamps.
-    view : str
-        A key of VIEWS.
-
-    Returns
-    -------
-    pd.DataFrame
-        Columns: image, path, front (zeros before the recording, in samples at 48 kHz), key (digest of all that
-        determines the image).
+    missing it is drawn over the available ones, so only a complete clone gives the study's own images. `maps`: gender →
+    {image: path}, see maps.map_images. `recordings`: see audiomnist.load_recordings and corpus.with_stamps. `view`: a
+    key of VIEWS. Returns columns: image, path, front (zeros before the recording, in samples at 48 kHz), key (digest of
+    all that determines the image).
     """
     by_path = recordings.set_index("path")[["samples", "sample_rate", "stamp"]]
     made_by = [VIEWS[view].parameters, VIEWS[view].jpeg_quality, VERSION, *map(importlib.metadata.version, PACKAGES)]
@@ -81,27 +69,10 @@ def plan_images(maps: dict[str, dict[str, str]], recordings: pd.DataFrame, view:
 def generate_images(corpus: Corpus, recordings: pd.DataFrame, *, n_jobs: int | None = None) -> dict:
     """Write a corpus's maps and, in parallel, every JPEG of its view that is missing, out of date or torn.
 
-    Images that others changed after they were made are kept, and a line says so.
-
-    Parameters
-    ----------
-    corpus : Corpus
-        In the view in question.
-    recordings : pd.DataFrame
-        See audiomnist.load_recordings.
-    n_jobs : int, optional
-        Worker processes; by default one per core, or fewer for few images.
-
-    Returns
-    -------
-    dict
-        Counts of images `made`, `kept` and `missing` (neither WAV nor image available), and `skipped`: path → reason
-        for every recording that could not be read.
-
-    Raises
-    ------
-    OSError
-        Where an image cannot be written.
+    Images that others changed after they were made are kept, and a line says so. `recordings`: see
+    audiomnist.load_recordings. Returns counts of images `made`, `kept` and `missing` (neither WAV nor image available),
+    and `skipped`: path → reason for every recording that could not be read. Raises OSError where an image cannot be
+    written.
     """
     maps = map_images(recordings)
     _forget_renumbered(corpus, maps)
@@ -187,19 +158,7 @@ def is_whole_jpeg(path: Path) -> bool:
 def open_jpeg(path: Path) -> Image.Image:
     """Decode a JPEG to grey levels.
 
-    Parameters
-    ----------
-    path : Path
-
-    Returns
-    -------
-    PIL.Image.Image
-        In mode 'L'.
-
-    Raises
-    ------
-    CorpusError
-        For anything but a whole JPEG.
+    Returns it in mode L. Raises CorpusError for anything but a whole JPEG.
     """
     try:
         with Image.open(path, formats=["JPEG"]) as image:

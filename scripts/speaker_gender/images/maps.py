@@ -17,17 +17,13 @@ ORDER_SEED = 25  # the study's: shuffles the male recordings, then the female on
 def map_images(recordings: pd.DataFrame) -> dict[str, dict[str, str]]:
     """Name an image for each recording, in the study's order: 'male_0.jpg' is the first of the males.
 
-    Each gender's sorted paths are shuffled with numpy's legacy generator, seed 25, first the male ones.
+    Each gender's sorted paths are shuffled with numpy's legacy generator, seed 25, first the male ones. Returns gender
+    → {image's name: recording's path}.
 
     Parameters
     ----------
     recordings : pd.DataFrame
         With columns path and gender.
-
-    Returns
-    -------
-    dict
-        Gender → {image's name: recording's path}.
 
     Examples
     --------
@@ -61,20 +57,8 @@ def load_maps_if_written(corpus: Corpus) -> pd.DataFrame | None:
 def load_maps(corpus: Corpus) -> pd.DataFrame:
     """Load the table of a corpus's images from its maps; it needs neither WAVs nor, in AudioMNIST's layout, metadata.
 
-    Parameters
-    ----------
-    corpus : Corpus
-
-    Returns
-    -------
-    pd.DataFrame
-        Columns: path, speaker, digit, repetition, image, gender; and what else a table gives. The female images come
-        first.
-
-    Raises
-    ------
-    CorpusError
-        Where a map is missing or is not {image: recording}.
+    Returns columns: path, speaker, digit, repetition, image, gender; and what else a table gives. The female images
+    come first. Raises CorpusError where a map is missing or is not {image: recording}.
     """
     tables = []
     for gender in GENDERS:

@@ -46,7 +46,8 @@ PARAMETERS = {
 def draw_front_padding(lengths: list[int], *, seed: int) -> list[int]:
     """Draw how many zeros go in front of each recording so that all have 47,998 samples.
 
-    The study draws with numpy's legacy generator, and draws nothing where nothing is missing.
+    The study draws with numpy's legacy generator, and draws nothing where nothing is missing. Returns list of int:
+    Samples.
 
     Parameters
     ----------
@@ -54,11 +55,6 @@ def draw_front_padding(lengths: list[int], *, seed: int) -> list[int]:
         Samples of each recording at 48 kHz, in the order of its gender's map.
     seed : int
         The study's: 1 for the male list, 2 for the female one.
-
-    Returns
-    -------
-    list of int
-        Samples.
 
     Examples
     --------

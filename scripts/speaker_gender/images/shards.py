@@ -48,29 +48,10 @@ def generate_shards(
 ) -> dict:
     """Write a corpus's maps and, in parallel, every shard that is missing, out of date or damaged.
 
-    Parameters
-    ----------
-    corpus : Corpus
-        In the view in question.
-    recordings : pd.DataFrame
-        See audiomnist.load_recordings.
-    parts : pd.Series of str
-        Part of each recording, such as 'train'; missing where it goes into no shard. With the index of `recordings`.
-    images_a_shard : int
-        At most.
-
-    Returns
-    -------
-    dict
-        Counts of shards `made` and `kept`, of `images` in all of them, and `skipped`: path → reason for every recording
-        that could not be read.
-
-    Raises
-    ------
-    CorpusError
-        Where webdataset is missing.
-    OSError
-        Where a shard cannot be written.
+    `recordings`: see audiomnist.load_recordings. `parts`: part of each recording, such as 'train'; missing where it
+    goes into no shard. With the index of `recordings`. `images_a_shard`: at most. Returns counts of shards `made` and
+    `kept`, of `images` in all of them, and `skipped`: path → reason for every recording that could not be read. Raises
+    CorpusError where webdataset is missing. Raises OSError where a shard cannot be written.
     """
     _tar_writer()  # missing? before anything is written
     maps = map_images(recordings)

@@ -69,10 +69,6 @@ def encode_jpeg(image: np.ndarray, *, quality: int) -> bytes:
     image : np.ndarray of uint8, shape (height, width) or (height, width, 3)
     quality : int
         1…95.
-
-    Returns
-    -------
-    bytes
     """
     buffer = io.BytesIO()
     Image.fromarray(image).save(buffer, format="JPEG", quality=quality)
@@ -84,7 +80,6 @@ def shrink(image: Image.Image, size: tuple[int, int]) -> np.ndarray:
 
     Parameters
     ----------
-    image : PIL.Image.Image
     size : tuple of int
         Height and width in pixels.
 

@@ -26,22 +26,8 @@ LEAST_RATE = 8_000  # Hz, of a telephone
 def unseen_recordings(corpus: Corpus, model: Path) -> pd.DataFrame:
     """Every recording of a corpus but those of speakers in the model's training set.
 
-    Parameters
-    ----------
-    corpus : Corpus
-        Whose WAVs are downloaded, all or some.
-    model : Path
-        A safetensors file with its JSON card.
-
-    Returns
-    -------
-    DataFrame
-        Columns as `load_recordings` gives them, with `path` a Path.
-
-    Raises
-    ------
-    CorpusError
-        Where no recording is left.
+    `corpus`: whose WAVs are downloaded, all or some. `model`: a safetensors file with its JSON card. Returns columns as
+    `load_recordings` gives them, with `path` a Path. Raises CorpusError where no recording is left.
     """
     table = load_recordings(corpus)
     seen = table["speaker"].isin(seen_speakers(model, corpus.name))
@@ -54,17 +40,8 @@ def unseen_recordings(corpus: Corpus, model: Path) -> pd.DataFrame:
 def unseen_readers(model: Path, source: str = "librispeech") -> pd.DataFrame:
     """A source's recordings but those of speakers in the model's training set; validation speakers are left in.
 
-    Parameters
-    ----------
-    model : Path
-        A safetensors file with its JSON card.
-    source : str
-        'librispeech' or 'common_voice'.
-
-    Raises
-    ------
-    CorpusError
-        Where there are none.
+    `model`: a safetensors file with its JSON card. `source`: 'librispeech' or 'common_voice'. Raises CorpusError where
+    there are none.
     """
     readers = {"librispeech": librispeech_recordings, "common_voice": common_voice_recordings}[source]()
     if not len(readers):
@@ -80,17 +57,8 @@ def unseen_readers(model: Path, source: str = "librispeech") -> pd.DataFrame:
 def by_group(predictions: pd.DataFrame, groups: pd.Series) -> dict[str, dict]:
     """Count correct recordings of each gender, refusals wrong, in groups of recordings such as languages or ages.
 
-    Parameters
-    ----------
-    predictions : DataFrame
-        As `predict_recordings` returns it.
-    groups : Series
-        The group of each row; missing ones are left out.
-
-    Returns
-    -------
-    dict
-        Group → gender, if it has recordings → speakers, images (recordings) and correct ones.
+    `predictions`: as `predict_recordings` returns it. `groups`: the group of each row; missing ones are left out.
+    Returns group → gender, if it has recordings → speakers, images (recordings) and correct ones.
     """
     grouped = predictions.assign(group=groups).dropna(subset="group").groupby("group")
     return {str(name): counts_of_gender(group) for name, group in grouped}
@@ -99,10 +67,7 @@ def by_group(predictions: pd.DataFrame, groups: pd.Series) -> dict[str, dict]:
 def seen_speakers(model: Path, source: str) -> set[str]:
     """The speakers of a source that are in a model's training set, from the list beside the model.
 
-    Raises
-    ------
-    CorpusError
-        Where the model was trained on the source and the list cannot be read.
+    Raises CorpusError where the model was trained on the source and the list cannot be read.
     """
     if source not in read_card(model).get("data", {}):
         return set()
@@ -118,20 +83,9 @@ def seen_speakers(model: Path, source: str) -> set[str]:
 def predict_recordings(model: Path, recordings: pd.DataFrame, *, sample_rate: int | None = None) -> pd.DataFrame:
     """The model's predictions for recordings, made as anybody's recordings are classified.
 
-    Parameters
-    ----------
-    model : Path
-        A safetensors file with its JSON card.
-    recordings : DataFrame
-        Columns path (Path), speaker, gender.
-    sample_rate : int, optional
-        In Hz: the recordings are resampled to it first, as if they had been recorded so.
-
-    Returns
-    -------
-    DataFrame
-        recording (the name of its file), speaker, gender, p_female (nan without speech), reason (why there is none),
-        one row a recording.
+    `model`: a safetensors file with its JSON card. `recordings`: columns path (Path), speaker, gender. `sample_rate`:
+    In Hz: the recordings are resampled to it first, as if they had been recorded so. Returns recording (the name of its
+    file), speaker, gender, p_female (nan without speech), reason (why there is none), one row a recording.
     """
     paths = recordings["path"].tolist()
     names = [path.name for path in paths]
@@ -163,17 +117,7 @@ def figures(predictions: pd.DataFrame) -> dict:
 
     `recordings` and `accuracy_of_gender` are of the classified recordings. `all_recordings` and
     `balanced_accuracy_if_refused_is_wrong` are of all, refusals wrong, for comparison with models that classify
-    everything.
-
-    Parameters
-    ----------
-    predictions : DataFrame
-        As `predict_recordings` returns it.
-
-    Raises
-    ------
-    CorpusError
-        Where no recording was classified.
+    everything. `predictions`: as `predict_recordings` returns it. Raises CorpusError where no recording was classified.
     """
     answered = predictions.dropna(subset="p_female")
     if answered.empty:

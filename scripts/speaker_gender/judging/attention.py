@@ -27,28 +27,13 @@ ALL_NETWORKS = "mean of networks"
 def correct_rows(predictions: pd.DataFrame) -> np.ndarray:
     """Return the positions of the correctly classified images.
 
-    Parameters
-    ----------
-    predictions : pd.DataFrame
-        Columns gender, p_female.
-
-    Returns
-    -------
-    np.ndarray of int
+    `predictions`: columns gender, p_female.
     """
     return np.flatnonzero(predicted_gender(predictions) == predictions["gender"])
 
 
 def row_names(n_rows: int) -> list[str]:
     """Name the rows of a map of MFC images by the coefficients that they cover.
-
-    Parameters
-    ----------
-    n_rows : int
-
-    Returns
-    -------
-    list of str
 
     Examples
     --------
@@ -88,17 +73,14 @@ def mean_maps(maps: np.ndarray, images: pd.DataFrame) -> dict[str, np.ndarray]:
 def shares_by_speaker(maps: np.ndarray, images: pd.DataFrame) -> pd.DataFrame:
     """Compute the share of a speaker's maps that lies in each row, averaged over the speaker's images.
 
+    Returns pd.DataFrame of float: Index (gender, speaker), columns `row_names`; rows sum to 1.
+
     Parameters
     ----------
     maps : np.ndarray, shape (images, rows, columns)
         Of correctly classified images. A map that is nowhere positive has no shares and is left out.
     images : pd.DataFrame
         Columns gender (the true one), speaker; a row for each map.
-
-    Returns
-    -------
-    pd.DataFrame of float
-        Index (gender, speaker), columns `row_names`; rows sum to 1.
     """
     per_row = maps.mean(axis=2, dtype=np.float64)
     whole = per_row.sum(axis=1, keepdims=True)
@@ -110,12 +92,8 @@ def compare_genders(shares_of_networks: dict[str, pd.DataFrame]) -> pd.DataFrame
     """Compare the attention to women's images with that to men's, in each row and in each network.
 
     The mean of the networks averages each speaker's shares over them first; its interval is over speakers, for these
-    networks. How far networks differ is seen in their own rows.
-
-    Parameters
-    ----------
-    shares_of_networks : dict of str to pd.DataFrame
-        Network → its `shares_by_speaker`.
+    networks. How far networks differ is seen in their own rows. `shares_of_networks`: network → its
+    `shares_by_speaker`.
 
     Returns
     -------

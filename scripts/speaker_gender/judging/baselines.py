@@ -105,22 +105,9 @@ def baseline_predictions(corpus: Corpus, table: pd.DataFrame, folds: list[pd.Ser
 
     The median F0 is left out where most WAVs are missing. Where F0 was not found in a test recording, it refuses; in
     training, such recordings are left out. The length alone is no feature of a voice: it shows what the corpus gives
-    away.
-
-    Parameters
-    ----------
-    corpus : Corpus
-        In view 'mfc'.
-    table : pd.DataFrame
-        Its images, see dataset.available_images.
-    folds : list of pd.Series
-        See splits.
-
-    Returns
-    -------
-    dict
-        Name of the baseline → pd.DataFrame with columns image, recording (the name of its file), gender, speaker,
-        digit, fold, p_female (missing where the baseline refuses).
+    away. `corpus`: In view 'mfc'. `table`: its images, see dataset.available_images. `folds`: see splits. Returns name
+    of the baseline → pd.DataFrame with columns image, recording (the name of its file), gender, speaker, digit, fold,
+    p_female (missing where the baseline refuses).
     """
     images = load_images(corpus, table, size=(N_MFCC, N_FRAMES))
     statistics = mfcc_statistics(images)
@@ -143,17 +130,7 @@ def baseline_predictions(corpus: Corpus, table: pd.DataFrame, folds: list[pd.Ser
 def length_predictions(corpus: Corpus, table: pd.DataFrame, images: np.ndarray, folds: list[pd.Series]) -> pd.DataFrame:
     """Predict gender from the length of each recording alone, by a threshold fitted fold by fold.
 
-    Parameters
-    ----------
-    corpus, table, images
-        See `lengths`.
-    folds : list of pd.Series
-        See splits.
-
-    Returns
-    -------
-    pd.DataFrame
-        See `baseline_predictions`.
+    `corpus`, `table`, `images`: see `lengths`. `folds`: see splits. See `baseline_predictions`.
     """
     return predictions_by_fold(_threshold(), lengths(corpus, table, images)[:, np.newaxis], table, folds)
 
@@ -163,9 +140,10 @@ def predictions_by_fold(
 ) -> pd.DataFrame:
     """Fit a classifier on each fold's training images and predict for its test images.
 
+    See `baseline_predictions`.
+
     Parameters
     ----------
-    classifier : scikit-learn classifier
     features : np.ndarray of float, shape (images, features)
         An image with a missing one is refused, and not fitted on.
     table : pd.DataFrame
@@ -174,11 +152,6 @@ def predictions_by_fold(
         See splits.
     most : int, optional
         Training images, drawn at random, that are fitted on at most.
-
-    Returns
-    -------
-    pd.DataFrame
-        See `baseline_predictions`.
     """
     female, known = (table["gender"] == "female").to_numpy(), ~np.isnan(features).any(axis=1)
     parts = []
@@ -204,19 +177,9 @@ def pitch_in_images(corpus: Corpus, table: pd.DataFrame) -> dict[str, float]:
     """Measure how much of the pitch is left in MFC images: the share of the variance of log F0 that they explain (R²).
 
     Ridge regression on the statistics of a recording's coefficients, evaluated on speakers that it was not fitted on.
-
-    Parameters
-    ----------
-    corpus : Corpus
-        In view 'mfc'.
-    table : pd.DataFrame
-        Its images, see dataset.available_images.
-
-    Returns
-    -------
-    dict
-        R² over 'all' recordings whose F0 is known, and within 'female' and 'male'. 0 is no better than the mean, below
-        0 is worse. nan where there are not two speakers.
+    `corpus`: In view 'mfc'. `table`: its images, see dataset.available_images. Returns R² over 'all' recordings whose
+    F0 is known, and within 'female' and 'male'. 0 is no better than the mean, below 0 is worse. nan where there are not
+    two speakers.
     """
     pitch = np.log2(median_pitch(corpus, table["path"]).to_numpy())
     known = ~np.isnan(pitch)

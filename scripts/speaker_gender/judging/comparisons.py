@@ -15,16 +15,9 @@ from speaker_gender.learning.calibration import log_odds, probability
 def describe(predictions: pd.DataFrame) -> dict:
     """Describe predictions: their counts, their scores, and 95 % intervals over speakers. A refusal counts as wrong.
 
-    Parameters
-    ----------
-    predictions : pd.DataFrame
-        Columns speaker, gender, p_female (missing where the method refused).
-
-    Returns
-    -------
-    dict
-        speakers, images, refused (counts), of_gender (gender → speakers, images, correct), scores (see
-        evaluation.scores), intervals (see evaluation.bootstrap_over_speakers).
+    `predictions`: columns speaker, gender, p_female (missing where the method refused). Returns speakers, images,
+    refused (counts), of_gender (gender → speakers, images, correct), scores (see evaluation.scores), intervals (see
+    evaluation.bootstrap_over_speakers).
     """
     counted = refusals_as_errors(predictions)
     return {
@@ -40,15 +33,12 @@ def describe(predictions: pd.DataFrame) -> dict:
 def counts_of_gender(predictions: pd.DataFrame) -> dict[str, dict[str, int]]:
     """Count speakers, images and correctly classified images of each gender; a refusal is not correct.
 
+    Returns gender, if it has images → speakers, images, correct.
+
     Parameters
     ----------
     predictions : pd.DataFrame
         Columns speaker, gender, p_female (missing where the method refused).
-
-    Returns
-    -------
-    dict
-        Gender, if it has images → speakers, images, correct.
 
     Examples
     --------
@@ -71,19 +61,8 @@ def describe_both_ways(predictions: pd.DataFrame, doubtful: list[str]) -> dict[s
     """Describe predictions with all speakers, and without those whose label is doubtful.
 
     A doubted label is not a wrong one, and to leave out men with high voices favours every method that uses pitch. So
-    neither row stands alone.
-
-    Parameters
-    ----------
-    predictions : pd.DataFrame
-        See `describe`.
-    doubtful : list of str
-        Speakers.
-
-    Returns
-    -------
-    dict
-        'all', and 'without_doubtful' where any of these speakers is in the predictions.
+    neither row stands alone. `predictions`: see `describe`. `doubtful`: Speakers. Returns 'all', and 'without_doubtful'
+    where any of these speakers is in the predictions.
     """
     left = predictions[~predictions["speaker"].isin(doubtful)]
     without = {"without_doubtful": describe(left)} if len(left) < len(predictions) else {}
@@ -93,15 +72,7 @@ def describe_both_ways(predictions: pd.DataFrame, doubtful: list[str]) -> dict[s
 def pooled(predictions: list[pd.DataFrame]) -> pd.DataFrame:
     """Pool several networks' predictions for the same images: p_female from the mean of their log-odds.
 
-    Parameters
-    ----------
-    predictions : list of pd.DataFrame
-        One table a network, with the same rows.
-
-    Returns
-    -------
-    pd.DataFrame
-        The first table with the pooled p_female.
+    `predictions`: one table a network, with the same rows. Returns the first table with the pooled p_female.
     """
     odds = np.mean([log_odds(table["p_female"].to_numpy()) for table in predictions], axis=0)
     return predictions[0].assign(p_female=probability(odds))
@@ -110,15 +81,7 @@ def pooled(predictions: list[pd.DataFrame]) -> pd.DataFrame:
 def fold_accuracies(predictions: pd.DataFrame) -> pd.Series:
     """Compute the share of correctly classified images in each fold.
 
-    Parameters
-    ----------
-    predictions : pd.DataFrame
-        Columns fold, gender, p_female.
-
-    Returns
-    -------
-    pd.Series of float
-        Index: fold.
+    `predictions`: columns fold, gender, p_female. Returns index: fold.
     """
     correct = predicted_gender(predictions) == predictions["gender"]
     return correct.groupby(predictions["fold"]).mean()
@@ -127,20 +90,10 @@ def fold_accuracies(predictions: pd.DataFrame) -> pd.Series:
 def paired_difference(first: pd.DataFrame, second: pd.DataFrame, *, seed: int = SEED) -> dict:
     """Compare the balanced accuracy of two tables of predictions, paired by speaker; a refusal counts as wrong.
 
-    Both hold images of the same speakers. The bootstrap draws speakers, within each gender, once for both.
-
-    Parameters
-    ----------
-    first, second : pd.DataFrame
-        Columns speaker, gender, p_female (missing where the method refused).
-    seed : int
-        Of the bootstrap.
-
-    Returns
-    -------
-    dict
-        Balanced accuracy `first` and `second` (means over speakers), their `difference`, its 95 % `interval`, all in
-        shares of 1, and the number of `speakers`.
+    Both hold images of the same speakers. The bootstrap draws speakers, within each gender, once for both. `first`,
+    `second`: columns speaker, gender, p_female (missing where the method refused). `seed`: of the bootstrap. Returns
+    balanced accuracy `first` and `second` (means over speakers), their `difference`, its 95 % `interval`, all in shares
+    of 1, and the number of `speakers`.
     """
     accuracies = [
         (predicted_gender(table) == table["gender"]).groupby([table["gender"], table["speaker"]]).mean()
@@ -167,24 +120,10 @@ def compare_on_same_recordings(
 ) -> dict:
     """Compare two methods on the recordings that both were given; where one refused, it is wrong.
 
-    Parameters
-    ----------
-    first, second : pd.DataFrame
-        Columns speaker, gender, p_female (missing where the method refused), and `on`.
-    on : str
-        Column that names a recording, once in each table.
-    seed : int
-        Of the bootstrap.
-
-    Returns
-    -------
-    dict
-        As `paired_difference`, with the number of `recordings`, and how many `first_refused` and `second_refused`.
-
-    Raises
-    ------
-    ValueError
-        Where they share no recording, name one twice, or disagree about its speaker or gender.
+    `first`, `second`: columns speaker, gender, p_female (missing where the method refused), and `on`. `on`: column that
+    names a recording, once in each table. `seed`: of the bootstrap. Returns as `paired_difference`, with the number of
+    `recordings`, and how many `first_refused` and `second_refused`. Raises ValueError where they share no recording,
+    name one twice, or disagree about its speaker or gender.
     """
     columns = [on, "speaker", "gender", "p_female"]
     both = first[columns].merge(second[columns], on=on, validate="one_to_one", suffixes=("", "_second"))
@@ -203,16 +142,9 @@ def compare_on_same_recordings(
 def cost_of_leakage(seen: pd.DataFrame, unseen: pd.DataFrame) -> dict:
     """Measure how much balanced accuracy falls from speakers in the training set to unseen ones.
 
-    Parameters
-    ----------
-    seen, unseen : pd.DataFrame
-        Predictions for the same speakers, by networks that were and were not trained on them.
-
-    Returns
-    -------
-    dict
-        `seen` (balanced accuracy on seen speakers) and `unseen` (on unseen ones); difference, interval and speakers
-        as in `paired_difference`.
+    `seen`, `unseen`: predictions for the same speakers, by networks that were and were not trained on them. Returns
+    `seen` (balanced accuracy on seen speakers) and `unseen` (on unseen ones); difference, interval and speakers as in
+    `paired_difference`.
     """
     found = paired_difference(seen, unseen)
     return {"seen": found.pop("first"), "unseen": found.pop("second")} | found  # keys of committed results
@@ -221,15 +153,12 @@ def cost_of_leakage(seen: pd.DataFrame, unseen: pd.DataFrame) -> dict:
 def refusals_as_errors(predictions: pd.DataFrame) -> pd.DataFrame:
     """Predictions in which a recording without a prediction counts as wrong, for comparison with a method that has all.
 
+    Returns the same rows; where p_female was missing it is 0 for women and 1 for men.
+
     Parameters
     ----------
     predictions : pd.DataFrame
         Columns gender and p_female, missing where there is no prediction.
-
-    Returns
-    -------
-    pd.DataFrame
-        The same rows; where p_female was missing it is 0 for women and 1 for men.
 
     Examples
     --------
@@ -244,15 +173,8 @@ def refusals_as_errors(predictions: pd.DataFrame) -> pd.DataFrame:
 def by_speaker(predictions: pd.DataFrame) -> pd.DataFrame:
     """Pool predictions by speaker: p_female from the mean log-odds of the speaker's recordings.
 
-    Parameters
-    ----------
-    predictions : pd.DataFrame
-        Columns speaker, gender, p_female.
-
-    Returns
-    -------
-    pd.DataFrame
-        One row a speaker; columns speaker, gender, odds (the mean log-odds), p_female.
+    `predictions`: columns speaker, gender, p_female. Returns one row a speaker; columns speaker, gender, odds (the mean
+    log-odds), p_female.
     """
     odds = predictions.assign(odds=log_odds(predictions["p_female"].to_numpy()))
     found = odds.groupby(["speaker", "gender"], as_index=False)["odds"].mean()
@@ -262,19 +184,9 @@ def by_speaker(predictions: pd.DataFrame) -> pd.DataFrame:
 def auc_of_doubtful(predictions: pd.DataFrame, doubtful: list[str]) -> float:
     """Compute the ROC AUC that would be left if only the doubtful speakers were ranked among the women.
 
-    All other men are ranked below everyone, so what is missing to 1 is due to the doubtful labels.
-
-    Parameters
-    ----------
-    predictions : pd.DataFrame
-        Columns speaker, gender, p_female (nan without a prediction).
-    doubtful : list of str
-        Speakers labelled male whose label is doubted.
-
-    Returns
-    -------
-    float
-        nan where there is one gender only.
+    All other men are ranked below everyone, so what is missing to 1 is due to the doubtful labels. `predictions`:
+    columns speaker, gender, p_female (nan without a prediction). `doubtful`: speakers labelled male whose label is
+    doubted. Returns nan where there is one gender only.
     """
     answered = predictions.dropna(subset="p_female")
     female = answered["gender"] == "female"
@@ -292,10 +204,6 @@ def in_points(gain: dict) -> str:
     gain : dict
         See `paired_difference`.
 
-    Returns
-    -------
-    str
-
     Examples
     --------
     >>> in_points({"difference": 0.152, "interval": [0.11, 0.197]})
@@ -311,15 +219,8 @@ SHOWN_SCORES = {"balanced accuracy": "balanced_accuracy", "F1, female": "f1", "R
 def as_table(rows: dict[str, dict]) -> pd.DataFrame:
     """Tabulate scores with their 95 % intervals over speakers, for reading.
 
-    Parameters
-    ----------
-    rows : dict of str to dict
-        Name → see `describe`.
-
-    Returns
-    -------
-    pd.DataFrame
-        One row a name; columns speakers, recordings, accuracy, balanced accuracy, F1, ROC AUC.
+    `rows`: name → see `describe`. Returns one row a name; columns speakers, recordings, accuracy, balanced accuracy,
+    F1, ROC AUC.
     """
     table = {
         name: {
@@ -341,15 +242,8 @@ def _with_interval(row: dict, score: str) -> str:
 def assessments_table(assessments: list[dict]) -> pd.DataFrame:
     """Tabulate what studies/shipped_model/assess.py wrote: refusals wrong, with and without doubtful labels.
 
-    Parameters
-    ----------
-    assessments : list of dict
-        Each with model, corpus, perhaps sample_rate, all, and perhaps doubtful and without_doubtful.
-
-    Returns
-    -------
-    pd.DataFrame
-        One row a corpus and part; as `as_table`, with the correctly classified recordings of each gender.
+    `assessments`: each with model, corpus, perhaps sample_rate, all, and perhaps doubtful and without_doubtful. Returns
+    one row a corpus and part; as `as_table`, with the correctly classified recordings of each gender.
     """
     parts = {}
     for found in assessments:
@@ -373,14 +267,7 @@ def assessments_table(assessments: list[dict]) -> pd.DataFrame:
 def mel_sentence(compared: dict) -> str:
     """Say whether view harmonic is better than librosa's mel bands, from what compare_views.py measured.
 
-    Parameters
-    ----------
-    compared : dict
-        Of results/<corpus>/views.json.
-
-    Returns
-    -------
-    str
+    `compared`: of results/<corpus>/views.json.
     """
     harmonic = compared["rows"]["harmonic"]
     mel = next(row for title, row in compared["rows"].items() if title.startswith("mel spectrogram"))
@@ -398,14 +285,7 @@ def mel_sentence(compared: dict) -> str:
 def load_image_sizes(corpus: Corpus) -> pd.DataFrame:
     """Load what has been compared so far.
 
-    Parameters
-    ----------
-    corpus : Corpus
-
-    Returns
-    -------
-    pd.DataFrame
-        One row a size, smallest first; columns error_rate, f1_score, images_per_second, …
+    Returns one row a size, smallest first; columns error_rate, f1_score, images_per_second, ….
     """
     files = (corpus.results / "image_sizes").glob("*.json")
     table = pd.DataFrame.from_dict(

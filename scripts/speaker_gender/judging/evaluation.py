@@ -22,15 +22,12 @@ N_CALIBRATION_BINS = 10
 def confusion(predictions: pd.DataFrame) -> pd.DataFrame:
     """Count images by true and predicted gender.
 
+    Returns pd.DataFrame of int: Rows: the true gender. Columns: the predicted one.
+
     Parameters
     ----------
     predictions : pd.DataFrame
         Columns gender, p_female.
-
-    Returns
-    -------
-    pd.DataFrame of int
-        Rows: the true gender. Columns: the predicted one.
 
     Examples
     --------
@@ -50,19 +47,16 @@ def predicted_gender(predictions: pd.DataFrame) -> np.ndarray:
 def scores(predictions: pd.DataFrame, weights: np.ndarray | None = None) -> dict[str, float]:
     """Score predictions; female is the positive class.
 
+    Returns error_rate, balanced_accuracy, precision, recall, f1, auc (ROC), and ece: the expected
+    calibration error, that is the mean distance of confidence and accuracy over ten bins of confidence, weighted by
+    their images. nan where undefined.
+
     Parameters
     ----------
     predictions : pd.DataFrame
         Columns gender, p_female.
     weights : np.ndarray, shape (rows,), optional
         How often each row counts; once by default.
-
-    Returns
-    -------
-    dict of str to float
-        error_rate, balanced_accuracy, precision, recall, f1, auc (ROC), and ece: the expected calibration error, that
-        is the mean distance of confidence and accuracy over ten bins of confidence, weighted by their images. nan where
-        undefined.
 
     References
     ----------
@@ -116,17 +110,7 @@ def bootstrap_over_speakers(
     """Compute the 95 % percentile interval of each score by resampling speakers (not images) within each gender.
 
     Recordings of one speaker resemble one another. An interval that treats them as independent would be too narrow.
-
-    Parameters
-    ----------
-    predictions : pd.DataFrame
-        Columns speaker, gender, p_female.
-    n_resamples, seed : int
-
-    Returns
-    -------
-    dict of str to tuple of float
-        Score → (low, high).
+    `predictions`: columns speaker, gender, p_female. Returns dict of str to tuple of float: Score → (low, high).
 
     References
     ----------
@@ -185,17 +169,8 @@ def _genders_of(values: pd.DataFrame | pd.Series) -> list[str]:
 def mean_by_speaker(values: pd.DataFrame, images: pd.DataFrame) -> pd.DataFrame:
     """Average images' values over the images of each speaker.
 
-    Parameters
-    ----------
-    values : pd.DataFrame of float
-        One row an image.
-    images : pd.DataFrame
-        Columns gender, speaker; the same rows, whatever their index. A speaker in both genders counts as two.
-
-    Returns
-    -------
-    pd.DataFrame of float
-        Index (gender, speaker). Missing values are left out.
+    `values`: one row an image. `images`: columns gender, speaker; the same rows, whatever their index. A speaker in
+    both genders counts as two. Returns pd.DataFrame of float: Index (gender, speaker). Missing values are left out.
     """
     keys = [images[name].to_numpy() for name in ("gender", "speaker")]
     return values.groupby(keys).mean().rename_axis(["gender", "speaker"])
@@ -214,17 +189,14 @@ def female_minus_male(female: np.ndarray, male: np.ndarray, axis: int = 0) -> np
 def reliability(predictions: pd.DataFrame, weights: np.ndarray | None = None) -> pd.DataFrame:
     """Compute the reliability curve over ten bins of confidence from 0.5 to 1.
 
+    Returns one row a bin that has images; columns confidence, accuracy, images.
+
     Parameters
     ----------
     predictions : pd.DataFrame
         Columns gender, p_female.
     weights : np.ndarray, shape (rows,), optional
         How often each row counts; once by default.
-
-    Returns
-    -------
-    pd.DataFrame
-        One row a bin that has images; columns confidence, accuracy, images.
     """
     weights = np.ones(len(predictions)) if weights is None else weights
     images, confidence, accuracy = _calibration(predictions)(weights)
@@ -277,17 +249,8 @@ def _calibration(predictions: pd.DataFrame) -> Callable[[np.ndarray], tuple[np.n
 def errors_by(predictions: pd.DataFrame, column: str) -> pd.DataFrame:
     """Count errors and images for each value of a column, worst first.
 
-    Parameters
-    ----------
-    predictions : pd.DataFrame
-        Columns gender, p_female and the one in question.
-    column : str
-        Such as speaker or digit.
-
-    Returns
-    -------
-    pd.DataFrame
-        Index: the value. Columns: errors, images, error_rate.
+    `predictions`: columns gender, p_female and the one in question. `column`: such as speaker or digit. Returns a table
+    of index the value. Columns: errors, images, error_rate.
     """
     wrong = predicted_gender(predictions) != predictions["gender"]
     table = predictions.assign(wrong=wrong).groupby(column)["wrong"].agg(errors="sum", images="size")
@@ -297,17 +260,8 @@ def errors_by(predictions: pd.DataFrame, column: str) -> pd.DataFrame:
 def most_confident_mistakes(predictions: pd.DataFrame, count: int) -> pd.DataFrame:
     """Select the misclassified rows on which the model was most confident.
 
-    Parameters
-    ----------
-    predictions : pd.DataFrame
-        Columns gender, p_female.
-    count : int
-        Rows at most.
-
-    Returns
-    -------
-    pd.DataFrame
-        Those rows with a column confidence (0.5…1), the most confident first.
+    `predictions`: columns gender, p_female. `count`: rows at most. Returns those rows with a column confidence (0.5…1),
+    the most confident first.
     """
     wrong = predictions[predicted_gender(predictions) != predictions["gender"]]
     confidence = np.maximum(wrong["p_female"], 1 - wrong["p_female"])

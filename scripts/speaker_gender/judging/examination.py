@@ -19,6 +19,8 @@ PER_SPEAKER, DEMO_PER_SPEAKER = 10, 1  # images of each speaker that deletion an
 def statistics_key(card: dict, images: np.ndarray, table: pd.DataFrame, **parameters: object) -> dict:
     """Make the key of what is computed from a network and images: other weights, data or statistics, another key.
 
+    Returns for caching.cached_json.
+
     Parameters
     ----------
     card : dict
@@ -28,11 +30,6 @@ def statistics_key(card: dict, images: np.ndarray, table: pd.DataFrame, **parame
         Columns image, speaker, gender; a row for each image.
     **parameters
         What else the result depends on, such as a stage or the size of a sample.
-
-    Returns
-    -------
-    dict
-        For caching.cached_json.
     """
     return {
         "model": [card["key"], card.get("sha256")],
@@ -60,9 +57,13 @@ def examine(
 ) -> dict:
     """Compute a saved network's mean maps, its attention, and the tests of its maps; cached.
 
+    Returns images and correct (counts), mean_maps (gender → rows), and the tables shares (see
+    attention.shares_by_speaker), areas (map_tests.deletion_areas) and similarities (map_tests.randomisation_test), each
+    of one row a speaker; read them with `table_of`. sample: how many images the last two are from. Raises ModelError
+    for files that do not fit.
+
     Parameters
     ----------
-    corpus : Corpus
     path : Path
         Of the network's safetensors file.
     images : np.ndarray of uint8, shape (images, height, width)
@@ -74,18 +75,6 @@ def examine(
     per_speaker : int, optional
         Correctly classified images of each speaker, drawn at random, that deletion and randomisation use; by default
         `n_per_speaker`.
-
-    Returns
-    -------
-    dict
-        images and correct (counts), mean_maps (gender → rows), and the tables shares (see
-        attention.shares_by_speaker), areas (map_tests.deletion_areas) and similarities (map_tests.randomisation_test),
-        each of one row a speaker; read them with `table_of`. sample: how many images the last two are from.
-
-    Raises
-    ------
-    ModelError
-        For files that do not fit.
     """
     count = n_per_speaker(corpus) if per_speaker is None else per_speaker
     key = statistics_key(usable_card(path), images, table, stage=stage, per_speaker=count)
@@ -142,17 +131,9 @@ def table_of(found: dict) -> pd.DataFrame:
 def summary(examined: dict[str, dict]) -> dict:
     """Summarise several networks' examinations as the JSON that README's sentences are made from.
 
-    Parameters
-    ----------
-    examined : dict of str to dict
-        Network → its `examine`.
-
-    Returns
-    -------
-    dict
-        networks (names), images and sample (counts over all networks), speakers (gender → number of speakers with a
-        correct image), attention, deletion and randomisation: lists of rows, see attention.compare_genders,
-        map_tests.compare_orders and map_tests.similarity_table.
+    `examined`: network → its `examine`. Returns networks (names), images and sample (counts over all networks),
+    speakers (gender → number of speakers with a correct image), attention, deletion and randomisation: lists of rows,
+    see attention.compare_genders, map_tests.compare_orders and map_tests.similarity_table.
     """
     shares, areas = ({name: table_of(found[part]) for name, found in examined.items()} for part in ("shares", "areas"))
     alike = pd.concat([table_of(found["similarities"]) for found in examined.values()])

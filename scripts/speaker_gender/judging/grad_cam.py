@@ -52,6 +52,11 @@ def take_apart(
 ) -> dict[str, np.ndarray]:
     """Compute the Grad-CAM of one image in its steps.
 
+    Returns dict of str to np.ndarray of float32: activations, shape (channels, rows, columns): what the stage puts out.
+    gradients, the same shape: how the class's score changes with each of them. weights, shape (channels,): the
+    gradients' means. map, shape (rows, columns): the weighted sum of the activations where it is positive; not divided
+    by its greatest value.
+
     Parameters
     ----------
     model, normalisation, stage
@@ -59,13 +64,6 @@ def take_apart(
     image : np.ndarray of uint8, shape (height, width)
     of_class : int
         Index of the class to explain: 0 female, 1 male.
-
-    Returns
-    -------
-    dict of str to np.ndarray of float32
-        activations, shape (channels, rows, columns): what the stage puts out. gradients, the same shape: how the
-        class's score changes with each of them. weights, shape (channels,): the gradients' means. map, shape (rows,
-        columns): the weighted sum of the activations where it is positive; not divided by its greatest value.
 
     References
     ----------
@@ -132,11 +130,6 @@ def cell_size(maps: np.ndarray) -> tuple[float, float]:
     Parameters
     ----------
     maps : np.ndarray, shape (images, rows, columns)
-
-    Returns
-    -------
-    coefficients : float
-    milliseconds : float
     """
     milliseconds = N_FRAMES * HOP_LENGTH / SAMPLE_RATE * 1000
     return N_MFCC / maps.shape[1], milliseconds / maps.shape[2]

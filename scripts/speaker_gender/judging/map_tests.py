@@ -35,17 +35,7 @@ TIE = 1e-6  # cells of equal value are separated at random, not from top to bott
 def sample_per_speaker(images: pd.DataFrame, count: int, *, seed: int = SEED) -> np.ndarray:
     """Draw the same number of images of each speaker, or all of those who have fewer.
 
-    Parameters
-    ----------
-    images : pd.DataFrame
-        With a column speaker.
-    count : int
-    seed : int
-
-    Returns
-    -------
-    np.ndarray of int
-        Positions of rows, ascending.
+    `images`: with a column speaker. Returns positions of rows, ascending.
     """
     order = np.random.default_rng(seed).permutation(len(images))
     rank = images["speaker"].iloc[order].groupby(images["speaker"].to_numpy()[order]).cumcount()
@@ -55,20 +45,12 @@ def sample_per_speaker(images: pd.DataFrame, count: int, *, seed: int = SEED) ->
 def other_images(n_images: int, *, seed: int = SEED) -> np.ndarray:
     """Assign another image to each image, at random and each exactly once.
 
-    Parameters
-    ----------
-    n_images : int
-    seed : int
+    Raises ValueError for a single image: there is no other.
 
     Returns
     -------
     np.ndarray of int, shape (n_images,)
         A permutation without a fixed point.
-
-    Raises
-    ------
-    ValueError
-        For a single image: there is no other.
     """
     if n_images < 2:
         raise ValueError("another image's map takes two images at least")
@@ -82,7 +64,7 @@ def deletion_orders(images: np.ndarray, maps: np.ndarray, *, seed: int = SEED) -
     """Make the orders in which images are deleted, all as coarse as the maps: the greatest values go first.
 
     Sound energy is the level of coefficient 0, the same for all rows: frames go in the order of their loudness. The
-    image clips the loudest ones, which then go in random order.
+    image clips the loudest ones, which then go in random order. Raises ValueError for a single image.
 
     Parameters
     ----------
@@ -97,11 +79,6 @@ def deletion_orders(images: np.ndarray, maps: np.ndarray, *, seed: int = SEED) -
     -------
     dict of str to np.ndarray of float32, shape (images, rows, columns)
         'own map', "another image's map", 'sound energy', 'random'.
-
-    Raises
-    ------
-    ValueError
-        For a single image.
     """
     loudness = images[:, : max(1, images.shape[1] // N_MFCC)].mean(axis=1)
     coarse = np.stack([resize(levels, (maps.shape[2],), anti_aliasing=True) for levels in loudness])
@@ -169,6 +146,9 @@ def deletion_areas(
 ) -> pd.DataFrame:
     """Measure the area under the deletion curve in each order, averaged over each speaker's images.
 
+    Returns pd.DataFrame of float: Index (gender, speaker); columns the orders of `deletion_orders`. Areas lie between 0
+    and 1; small ones mean that what went first mattered.
+
     Parameters
     ----------
     predict : callable
@@ -179,13 +159,6 @@ def deletion_areas(
         Their Grad-CAMs.
     table : pd.DataFrame
         Columns gender (the true one), speaker; a row for each image.
-    seed : int
-
-    Returns
-    -------
-    pd.DataFrame of float
-        Index (gender, speaker); columns the orders of `deletion_orders`. Areas lie between 0 and 1; small ones mean
-        that what went first mattered.
     """
     classes = (table["gender"] != "female").to_numpy().astype(int)
     areas = {}
@@ -198,17 +171,9 @@ def deletion_areas(
 def compare_orders(areas_of_networks: dict[str, pd.DataFrame]) -> pd.DataFrame:
     """Compare the areas under deletion curves: is the image's own map the better order? Paired by speaker.
 
-    Parameters
-    ----------
-    areas_of_networks : dict of str to pd.DataFrame
-        Network → its `deletion_areas`.
-
-    Returns
-    -------
-    pd.DataFrame
-        Index (network, order), last the mean of the networks. Columns: area (mean over speakers), low and high (95 %
-        interval over speakers), above_own (the area minus that of the own map: positive where the own map is better),
-        above_own_low, above_own_high, speakers.
+    `areas_of_networks`: network → its `deletion_areas`. Returns index (network, order), last the mean of the networks.
+    Columns: area (mean over speakers), low and high (95 % interval over speakers), above_own (the area minus that of
+    the own map: positive where the own map is better), above_own_low, above_own_high, speakers.
     """
     together = pd.concat(areas_of_networks.values()).groupby(level=["gender", "speaker"]).mean()
     tables = {name: _against_own(areas) for name, areas in (areas_of_networks | {ALL_NETWORKS: together}).items()}
@@ -229,20 +194,12 @@ def randomised_networks(
 ) -> Iterator[tuple[str, torch.nn.Module]]:
     """Replace a ResNet-34's learnt weights by new initial ones, part after part from the head down.
 
-    Parameters
-    ----------
-    network : torch.nn.Module
-        Left as it is.
-    recipe : Recipe
-        That it was built from.
-    seed : int
-        Of the initial weights.
+    `recipe`: that it was built from. `seed`: of the initial weights.
 
     Yields
     ------
     name : str
         The part that was replaced last: all parts above it are new, too. The last one is the whole network.
-    torch.nn.Module
 
     References
     ----------
@@ -269,18 +226,15 @@ def _copy_weights(source: torch.nn.Module, target: torch.nn.Module) -> None:
 def map_similarity(maps: np.ndarray, others: np.ndarray, size: tuple[int, int]) -> pd.DataFrame:
     """Compare maps with other maps of the same images.
 
+    Returns pd.DataFrame of float: One row an image. rank_correlation: Spearman's, over the cells; 0 where a map is the
+    same everywhere, which orders nothing. ssim: structural similarity of the enlarged maps, 1 for equal ones.
+
     Parameters
     ----------
     maps, others : np.ndarray, shape (images, rows, columns)
         Values 0…1.
     size : tuple of int
         Height and width of the images, in which structures are compared.
-
-    Returns
-    -------
-    pd.DataFrame of float
-        One row an image. rank_correlation: Spearman's, over the cells; 0 where a map is the same everywhere, which
-        orders nothing. ssim: structural similarity of the enlarged maps, 1 for equal ones.
 
     References
     ----------
@@ -310,25 +264,17 @@ def randomisation_test(
     """Compare a network's maps with those of the network with randomised weights, by speaker.
 
     Maps that stay alike show the image or the architecture, not what was learnt. "another image's map" compares each
-    map with one of the same network that belongs to another image: what maps have in common anyhow.
+    map with one of the same network that belongs to another image: what maps have in common anyhow. Returns
+    pd.DataFrame of float: Index (gender, speaker); columns (compared with, measure), see `map_similarity`.
 
     Parameters
     ----------
-    network : torch.nn.Module
-    card : dict
-        Its card.
     images : np.ndarray of uint8, shape (images, height, width)
         Correctly classified ones.
     table : pd.DataFrame
         Columns gender (the true one), speaker; a row for each image.
     stage : str
         See grad_cam.stage_of.
-    seed : int
-
-    Returns
-    -------
-    pd.DataFrame of float
-        Index (gender, speaker); columns (compared with, measure), see `map_similarity`.
 
     References
     ----------
@@ -349,15 +295,7 @@ def randomisation_test(
 def similarity_table(similarities: pd.DataFrame) -> pd.DataFrame:
     """Average similarities over speakers, with 95 % intervals over speakers.
 
-    Parameters
-    ----------
-    similarities : pd.DataFrame
-        See `randomisation_test`.
-
-    Returns
-    -------
-    pd.DataFrame
-        Index (compared with, measure); columns mean, low, high, speakers.
+    `similarities`: see `randomisation_test`. Returns index (compared with, measure); columns mean, low, high, speakers.
     """
     low, high = interval_over_speakers(similarities, mean_of_speakers)
     columns = {"mean": similarities.mean(), "low": low, "high": high, "speakers": len(similarities)}

@@ -38,15 +38,7 @@ COMPARED = ((SHIPPED, F0), ("harmonic", F0), ("harmonic", "mfc"), (SHIPPED, "har
 def has_enough_sound(corpus: Corpus, table: pd.DataFrame) -> bool:
     """Whether most WAVs of a corpus are available, of enough speakers of each gender for its folds.
 
-    Parameters
-    ----------
-    corpus : Corpus
-    table : pd.DataFrame
-        Its images, see dataset.available_images.
-
-    Returns
-    -------
-    bool
+    `table`: its images, see dataset.available_images.
     """
     available = table[[corpus.has(path) for path in table["path"]]]
     if len(available) <= len(table) / 2:
@@ -59,15 +51,8 @@ def has_enough_sound(corpus: Corpus, table: pd.DataFrame) -> bool:
 def predictions_of_methods(corpus: Corpus) -> dict[str, pd.DataFrame]:
     """Predict for the recordings of a corpus's folds by every method.
 
-    Parameters
-    ----------
-    corpus : Corpus
-        In view 'mfc', with its images and most of its WAVs.
-
-    Returns
-    -------
-    dict
-        Method → columns recording, speaker, gender, p_female (missing where the method refuses).
+    `corpus`: In view 'mfc', with its images and most of its WAVs. Returns method → columns recording, speaker, gender,
+    p_female (missing where the method refuses).
     """
     table = available_images(corpus, load_maps(corpus))
     found = baseline_predictions(corpus, table, divide(corpus, table, "grouped"))
@@ -85,16 +70,8 @@ def predictions_of_methods(corpus: Corpus) -> dict[str, pd.DataFrame]:
 def study_methods(corpus: Corpus) -> dict:
     """Compare the methods on a corpus; write results/<corpus>/methods.json and, one row a recording, methods.csv.
 
-    Parameters
-    ----------
-    corpus : Corpus
-        See `has_enough_sound`.
-
-    Returns
-    -------
-    dict
-        corpus (title), date, versions, doubtful (speakers), rows and comparisons (see `compare`), cost_of_leakage of
-        view harmonic, pitch_in_images (see baselines), moved_pitch (see moved_pitch).
+    `corpus`: see `has_enough_sound`. Returns corpus (title), date, versions, doubtful (speakers), rows and comparisons
+    (see `compare`), cost_of_leakage of view harmonic, pitch_in_images (see baselines), moved_pitch (see moved_pitch).
     """
     found = predictions_of_methods(corpus)
     table = available_images(corpus, load_maps(corpus))
@@ -114,11 +91,7 @@ def study_methods(corpus: Corpus) -> dict:
 def methods_of(corpus: Corpus, table: pd.DataFrame) -> tuple[dict, pd.DataFrame]:
     """Compare the methods on a corpus, or load AudioMNIST_AZ's where it has too little sound.
 
-    Parameters
-    ----------
-    corpus : Corpus
-    table : pd.DataFrame
-        Its images, see dataset.available_images.
+    `table`: its images, see dataset.available_images.
 
     Returns
     -------
@@ -135,22 +108,7 @@ def methods_of(corpus: Corpus, table: pd.DataFrame) -> tuple[dict, pd.DataFrame]
 
 
 def load_methods(folder: Path) -> tuple[dict, pd.DataFrame]:
-    """Load what `study_methods` wrote into a folder.
-
-    Parameters
-    ----------
-    folder : Path
-
-    Returns
-    -------
-    found : dict
-    predictions : pd.DataFrame
-
-    Raises
-    ------
-    CorpusError
-        Where it is missing or damaged.
-    """
+    """Load what `study_methods` wrote into a folder. Raises CorpusError where it is missing or damaged."""
     try:
         found = json.loads((folder / "methods.json").read_text(encoding="utf-8"))
         predictions = pd.read_csv(folder / "methods.csv", dtype={"recording": str, "speaker": str, "gender": str})
@@ -164,17 +122,7 @@ def load_methods(folder: Path) -> tuple[dict, pd.DataFrame]:
 def accuracy_by_speaker(predictions: pd.DataFrame, method: str) -> pd.Series:
     """Compute the share of each speaker's recordings that a method classifies correctly; a refusal is not correct.
 
-    Parameters
-    ----------
-    predictions : pd.DataFrame
-        See `methods_of`.
-    method : str
-        A column of it.
-
-    Returns
-    -------
-    pd.Series of float
-        Index (gender, speaker).
+    `predictions`: see `methods_of`. `method`: a column of it. Returns index (gender, speaker).
     """
     p_female = predictions[method]
     correct = ((p_female >= 0.5) == (predictions["gender"] == "female")) & p_female.notna()
@@ -184,18 +132,9 @@ def accuracy_by_speaker(predictions: pd.DataFrame, method: str) -> pd.Series:
 def compare(found: dict[str, pd.DataFrame], doubtful: list[str]) -> dict[str, dict]:
     """Describe each method, and compare pairs of them on the same recordings.
 
-    Parameters
-    ----------
-    found : dict
-        See `predictions_of_methods`.
-    doubtful : list of str
-        Speakers whose label is doubtful.
-
-    Returns
-    -------
-    dict
-        rows: method → comparisons.describe_both_ways. comparisons: '<first> compared with <second>' → all and
-        without_doubtful, see comparisons.compare_on_same_recordings.
+    `found`: see `predictions_of_methods`. `doubtful`: speakers whose label is doubtful. Returns rows: method →
+    comparisons.describe_both_ways. comparisons: '<first> compared with <second>' → all and without_doubtful, see
+    comparisons.compare_on_same_recordings.
     """
     rows = {name: describe_both_ways(predictions, doubtful) for name, predictions in found.items()}
     comparisons: dict[str, dict] = {}

@@ -50,21 +50,10 @@ def with_pitch_moved(signal: np.ndarray, *steps: float) -> np.ndarray:
 def moved_pitch(corpus: Corpus, table: pd.DataFrame, *, count: int = RECORDINGS) -> dict[str, dict[str, float]]:
     """Predict for recordings of unseen speakers whose pitch was moved, by the networks of the first fold; cached.
 
-    Neither network was trained on such altered speech.
-
-    Parameters
-    ----------
-    corpus : Corpus
-        In view 'mfc'; images of both views exist.
-    table : pd.DataFrame
-        Its images, see dataset.available_images.
-    count : int
-        Recordings of each gender, drawn at random from the first fold's test part.
-
-    Returns
-    -------
-    dict
-        '<view>, <gender>' → semitones (as text) → mean p_female. At '0' the pitch went up by three and back.
+    Neither network was trained on such altered speech. `corpus`: In view 'mfc'; images of both views exist. `table`:
+    its images, see dataset.available_images. `count`: recordings of each gender, drawn at random from the first fold's
+    test part. Returns '<view>, <gender>' → semitones (as text) → mean p_female. At '0' the pitch went up by three and
+    back.
     """
     tested = table[divide(corpus, table, "grouped")[0] == "test"]
     tested = tested[tested["path"].map(lambda path: corpus.has(path))]

@@ -62,15 +62,7 @@ def probability(odds: np.ndarray) -> np.ndarray:
 def calibrate(predictions: pd.DataFrame) -> dict[str, float]:
     """Fit the line from raw to calibrated log-odds, with both genders weighing the same.
 
-    Parameters
-    ----------
-    predictions : pd.DataFrame
-        One row an image, with gender and p_female.
-
-    Returns
-    -------
-    dict of str to float
-        slope and intercept.
+    `predictions`: one row an image, with gender and p_female. Returns slope and intercept.
     """
     from sklearn.linear_model import LogisticRegression  # here, because it takes a second to import
 

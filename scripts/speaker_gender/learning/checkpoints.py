@@ -20,16 +20,8 @@ from speaker_gender.caching import reading_kept, write_kept
 class KeepEpochs(Callback):
     """fastai callback that after each epoch extends the history and writes a checkpoint for `training.train`.
 
-    Parameters
-    ----------
-    path : Path
-        Of the checkpoint.
-    key : str
-        What determines the training, see `read_checkpoint`.
-    stage : int
-        Number of the stage of training, from 0.
-    history : list of dict
-        Extended in place by one dict an epoch: stage, epoch, losses, metrics, seconds.
+    `key`: what determines the training, see `read_checkpoint`. `stage`: number of the stage of training, from 0.
+    `history`: extended in place by one dict an epoch: stage, epoch, losses, metrics, seconds.
     """
 
     order = 80  # after fastai's Recorder
@@ -63,18 +55,7 @@ class KeepEpochs(Callback):
 def save_checkpoint(learn: Learner, path: Path, key: str, history: list[dict]) -> None:
     """Write a Learner's network, its optimiser's state and the history to a safetensors file.
 
-    Parameters
-    ----------
-    learn : Learner
-    path : Path
-    key : str
-        What determines the training.
-    history : list of dict
-
-    Raises
-    ------
-    OSError
-        Where it cannot be written.
+    `key`: what determines the training. Raises OSError where it cannot be written.
     """
     network = getattr(learn.model, "module", learn.model)  # several processes share a wrapped one
     tensors = {f"model.{name}": tensor.contiguous() for name, tensor in network.state_dict().items()}
@@ -111,11 +92,7 @@ def read_checkpoint(path: Path, key: str) -> dict | None:
 def restore_optimiser(learn: Learner, states: list[dict]) -> None:
     """Put a checkpoint's optimiser states into a Learner whose optimiser exists.
 
-    Parameters
-    ----------
-    learn : Learner
-    states : list of dict
-        One a parameter.
+    `states`: one a parameter.
     """
     # In the memory format that training uses, or sums would be rounded differently from an undisturbed run's.
     learn.model.to(memory_format=torch.channels_last)

@@ -35,23 +35,9 @@ IMAGES_A_WORKER = 5_000  # fewer are decoded before another process has started
 def available_images(corpus: Corpus, table: pd.DataFrame) -> pd.DataFrame:
     """Select the images of a corpus whose JPEG exists.
 
-    Parameters
-    ----------
-    corpus : Corpus
-        In the view in question.
-    table : pd.DataFrame
-        See maps.load_maps.
-
-    Returns
-    -------
-    pd.DataFrame
-        Those rows, with a column `stamp`: digest of the JPEG.
-
-    Raises
-    ------
-    CorpusError
-        Where there is no JPEG at all or one cannot be read. And where more available recordings than ACCEPT_LOST (see
-        corpus.accepted_losses) cannot be read or have no image.
+    `table`: see maps.load_maps. Returns those rows, with a column `stamp`: digest of the JPEG. Raises CorpusError where
+    there is no JPEG at all or one cannot be read. And where more available recordings than ACCEPT_LOST (see
+    corpus.accepted_losses) cannot be read or have no image.
     """
     present = set(os.listdir(corpus.images)) if corpus.images.is_dir() else set()
     try:  # 30,000 images are read in a second
@@ -86,10 +72,10 @@ def _unreadable(corpus: Corpus) -> list[str]:
 def load_images(corpus: Corpus, table: pd.DataFrame, *, size: tuple[int, int]) -> np.ndarray:
     """Load JPEGs as small grey images; decoded in parallel and cached in results/.
 
+    Raises CorpusError for a JPEG that cannot be decoded.
+
     Parameters
     ----------
-    corpus : Corpus
-        In the view in question.
     table : pd.DataFrame
         See `available_images`.
     size : tuple of int
@@ -99,11 +85,6 @@ def load_images(corpus: Corpus, table: pd.DataFrame, *, size: tuple[int, int]) -
     -------
     np.ndarray of uint8, shape (images, height, width)
         In the table's order.
-
-    Raises
-    ------
-    CorpusError
-        For a JPEG that cannot be decoded.
     """
     height, width = size
     names = table["image"].tolist()
@@ -115,10 +96,10 @@ def load_images(corpus: Corpus, table: pd.DataFrame, *, size: tuple[int, int]) -
 def decode_images(corpus: Corpus, names: list[str], *, size: tuple[int, int]) -> np.ndarray:
     """Decode JPEGs to small grey images, in parallel.
 
+    Raises CorpusError for a JPEG that cannot be decoded.
+
     Parameters
     ----------
-    corpus : Corpus
-        In the view in question.
     names : list of str
         The JPEGs' names.
     size : tuple of int
@@ -127,11 +108,6 @@ def decode_images(corpus: Corpus, names: list[str], *, size: tuple[int, int]) ->
     Returns
     -------
     np.ndarray of uint8, shape (images, height, width)
-
-    Raises
-    ------
-    CorpusError
-        For a JPEG that cannot be decoded.
     """
     decode = functools.partial(_decode, corpus.images, size)
     images = np.empty((len(names), *size), np.uint8)
@@ -149,12 +125,8 @@ class TimeShift(DisplayedTransform):
     """Roll each training image along time by up to a share of its width, each by its own amount.
 
     The study pads every recording at random in front and behind, so a shifted image is one that padding might have
-    made. A flip, a rotation or a zoom would be a sound that no speaker makes.
-
-    Parameters
-    ----------
-    most : float
-        Greatest shift either way, as a share of the width.
+    made. A flip, a rotation or a zoom would be a sound that no speaker makes. `most`: greatest shift either way, as a
+    share of the width.
     """
 
     split_idx, order = 0, 20  # training only; after the images became floats
@@ -201,10 +173,6 @@ def make_dls(
         Mean and standard deviation of the grey levels in 0…1; by default those of the training part.
     speakers, digits : np.ndarray of int, shape (images,), optional
         Number of each image's speaker, and its digit. Batches then hold them, too, as their third and fourth part.
-
-    Returns
-    -------
-    DataLoaders
     """
     parts = [np.flatnonzero(split == part).tolist() for part in ("train", "valid")]
     mean, std = stats or grey_stats(images[parts[0]])
@@ -244,10 +212,6 @@ def grey_stats(images: np.ndarray) -> tuple[float, float]:
     Parameters
     ----------
     images : np.ndarray of uint8, any shape
-
-    Returns
-    -------
-    mean, std : float
     """
     counts = np.bincount(images.ravel(), minlength=256)
     levels = np.arange(256) / 255

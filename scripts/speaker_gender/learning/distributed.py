@@ -33,15 +33,8 @@ def share_of(recipe: Recipe) -> Recipe:
 def shared(learn: Learner) -> Iterator[Learner]:
     """Train a Learner in all processes for as long as the block takes.
 
-    Parameters
-    ----------
-    learn : Learner
-        The same in each process, with the process's share of the batch size.
-
-    Raises
-    ------
-    ModelError
-        Where accelerate is missing.
+    `learn`: the same in each process, with the process's share of the batch size. Raises ModelError where accelerate is
+    missing.
     """
     if n_processes() == 1:
         yield learn

@@ -41,41 +41,17 @@ VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
 
 
 def n_folds(speakers: pd.Series, genders: pd.Series) -> int:
-    """Choose the number of groups that the speakers are divided into: five, or as many as there are of each gender.
-
-    Parameters
-    ----------
-    speakers, genders : pd.Series of str
-        Of each image.
-
-    Returns
-    -------
-    int
-    """
+    """Choose the number of groups that the speakers are divided into: five, or as many as there are of each gender."""
     return min(3 if settings().smoke else 5, int(speakers.groupby(genders).nunique().min()))
 
 
 def divide(corpus: Corpus, table: pd.DataFrame, division: str) -> list[pd.Series]:
     """Divide a corpus's images into folds.
 
-    Parameters
-    ----------
-    corpus : Corpus
-    table : pd.DataFrame
-        Its images.
-    division : str
-        'grouped': five folds, all speakers tested once, unseen (the demo corpus: the first fold only). 'random': one
-        fold with the sizes of the first of these, dealt to images. 'paper': the four folds of AudioMNIST's paper.
-
-    Returns
-    -------
-    list of pd.Series
-        For each fold the part ('train', 'valid', 'test' or missing) of each image.
-
-    Raises
-    ------
-    ValueError
-        Where the speakers are too few, or are not those of the paper.
+    `division`: 'grouped': five folds, all speakers tested once, unseen (the demo corpus: the first fold only).
+    'random': one fold with the sizes of the first of these, dealt to images. 'paper': the four folds of AudioMNIST's
+    paper. Returns for each fold the part ('train', 'valid', 'test' or missing) of each image. Raises ValueError where
+    the speakers are too few, or are not those of the paper.
     """
     if division == "paper":
         if not corpus.is_audiomnist:
@@ -90,18 +66,7 @@ def divide(corpus: Corpus, table: pd.DataFrame, division: str) -> list[pd.Series
 def fold_recipe(corpus: Corpus, n_train: int, **changes) -> Recipe:
     """Choose the recipe for a fold.
 
-    Parameters
-    ----------
-    corpus : Corpus
-        In the view in question.
-    n_train : int
-        Training images.
-    **changes
-        Fields of Recipe that are changed.
-
-    Returns
-    -------
-    Recipe
+    `n_train`: training images.
     """
     large = n_train > LARGE
     shown, batch_size = (SHOWN[0], 128) if large else (SHOWN[1], small_batch(n_train))
@@ -118,23 +83,8 @@ def fold_recipe(corpus: Corpus, n_train: int, **changes) -> Recipe:
 def fold_predictions(corpus: Corpus, division: str, *, variant: str = "", **changes) -> pd.DataFrame:
     """Predict for every fold's test images with the network trained on the fold; cached.
 
-    The networks of all folds but the first are deleted once they have predicted.
-
-    Parameters
-    ----------
-    corpus : Corpus
-        In the view in question.
-    division : str
-        See `divide`.
-    variant : str
-        Name of the changes, for the files' names.
-    **changes
-        Fields of Recipe that are changed.
-
-    Returns
-    -------
-    pd.DataFrame
-        Columns: image, gender, speaker, digit, fold, p_female.
+    The networks of all folds but the first are deleted once they have predicted. `division`: see `divide`. `variant`:
+    name of the changes, for the files' names. Returns columns: image, gender, speaker, digit, fold, p_female.
     """
     table, folds, recipes = _to_train(corpus, division, **changes)
     name = "_".join(filter(None, (corpus.view, division, variant)))
@@ -163,19 +113,7 @@ def fold_predictions(corpus: Corpus, division: str, *, variant: str = "", **chan
 def first_network(corpus: Corpus, division: str) -> tuple[nn.Module, dict]:
     """Return the network of a division's first fold: the saved one, or trained again where there is none.
 
-    There is none where the predictions of all folds came with the project.
-
-    Parameters
-    ----------
-    corpus : Corpus
-        In the view in question.
-    division : str
-        See `divide`.
-
-    Returns
-    -------
-    network : nn.Module
-    card : dict
+    There is none where the predictions of all folds came with the project. `division`: see `divide`.
     """
     table, folds, recipes = _to_train(corpus, division)
     images = load_images(corpus, table, size=recipes[0].image_size)

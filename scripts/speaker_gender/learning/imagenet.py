@@ -19,19 +19,8 @@ from speaker_gender.learning.recipes import Recipe
 def named_weights(recipe: Recipe) -> list[str]:
     """Digest the file of ImageNet weights that the environment variable RESNET34_WEIGHTS names, for keys.
 
-    Parameters
-    ----------
-    recipe : Recipe
-
-    Returns
-    -------
-    list of str
-        One digest; empty where no file is named or the recipe does not use it.
-
-    Raises
-    ------
-    ModelError
-        Where the file cannot be read.
+    Returns one digest; empty where no file is named or the recipe does not use it. Raises ModelError where
+    the file cannot be read.
     """
     choice = settings().resnet34_weights
     if choice in (None, "none") or settings().smoke or recipe.architecture != "resnet34":
@@ -45,17 +34,9 @@ def named_weights(recipe: Recipe) -> list[str]:
 def imagenet_state() -> dict[str, torch.Tensor] | None:
     """Load torchvision's ImageNet weights of ResNet-34.
 
-    The environment variable RESNET34_WEIGHTS can name a safetensors file with the same tensors, or be 'none'.
-
-    Returns
-    -------
-    dict of str to torch.Tensor, or None
-        None, said in one line, where the weights are not available.
-
-    Raises
-    ------
-    ModelError
-        Where the named file is not a safetensors file.
+    The environment variable RESNET34_WEIGHTS can name a safetensors file with the same tensors, or be 'none'. Returns
+    dict of str to torch.Tensor, or None: None, said in one line, where the weights are not available. Raises ModelError
+    where the named file is not a safetensors file.
     """
     choice = settings().resnet34_weights
     if choice == "none" or settings().smoke:

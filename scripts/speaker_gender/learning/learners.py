@@ -30,26 +30,18 @@ def make_learner(
 ) -> Learner:
     """Make a fastai Learner with the recipe's network: one grey channel, two classes, female the positive one.
 
+    Raises ModelError where the weights do not fit.
+
     Parameters
     ----------
     dls : DataLoaders
         See dataset.make_dls.
-    recipe : Recipe
     imagenet : dict of str to torch.Tensor, optional
         Weights of torchvision's resnet34. The first layer's weights of the three colour channels are summed: the same
         as an image with three equal channels.
     n_speakers : int
         Speakers in `dls`, which then holds speakers and digits, for a recipe with a speaker_weight. The network then
         has outputs for both (see AuxiliaryTargets).
-
-    Returns
-    -------
-    Learner
-
-    Raises
-    ------
-    ModelError
-        Where the weights do not fit.
     """
     n_out = len(GENDERS) + (n_speakers + N_DIGITS if n_speakers else 0)
     options = {
@@ -88,10 +80,6 @@ def precision() -> str:
 def class_weights(dls: DataLoaders) -> torch.Tensor:
     """Compute the weight of each class in the loss, so that both classes of the training part weigh the same.
 
-    Parameters
-    ----------
-    dls : DataLoaders
-
     Returns
     -------
     torch.Tensor of float32, shape (2,)
@@ -104,12 +92,8 @@ class AuxiliaryTargets(Callback):
     """fastai callback that trains a network on speaker and digit as well, by outputs behind those of the genders.
 
     The targets of sixty speakers teach the network more from an image than the two genders do. The digit counts half as
-    much as the speaker. The added outputs are useless after training: `detach` removes them from the network.
-
-    Parameters
-    ----------
-    weight : float
-        Of the auxiliary loss.
+    much as the speaker. The added outputs are useless after training: `detach` removes them from the network. `weight`:
+    of the auxiliary loss.
 
     References
     ----------

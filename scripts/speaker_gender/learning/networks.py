@@ -29,18 +29,8 @@ def make_head(recipe: Recipe, n_out: int = len(GENDERS)) -> nn.Module:
     """Make fastai's head for ResNet-34, which pools over the whole image or over time only.
 
     In a spectrogram the height is a frequency. Pooling over it throws away at which frequency something was seen.
-
-    Parameters
-    ----------
-    recipe : Recipe
-        With keep_height the head pools over time only.
-    n_out : int
-        Outputs.
-
-    Returns
-    -------
-    nn.Module
-        (n, 512, h, w) → (n, n_out).
+    `recipe`: with keep_height the head pools over time only. `n_out`: Outputs. Returns nn.Module: (n, 512, h, w) → (n,
+    n_out).
     """
     if not recipe.keep_height:
         return create_head(BODY_FEATURES, n_out)
@@ -53,21 +43,8 @@ def small_network(image_size: tuple[int, int], n_out: int = len(GENDERS), *, n_i
     """Make a network of four convolutions and a head that pools over time only.
 
     It is for view `harmonic`, where the height is a frequency, and for speakers too few for ResNet-34's 21 million
-    weights: it has a hundredth of them. Like fastai's networks it has two parts, body and head.
-
-    Parameters
-    ----------
-    image_size : tuple of int
-        Height and width in pixels.
-    n_out : int
-        Outputs.
-    n_in : int
-        Channels.
-
-    Returns
-    -------
-    nn.Sequential
-        (n, n_in, h, w) → (n, n_out).
+    weights: it has a hundredth of them. Like fastai's networks it has two parts, body and head. `image_size`: height
+    and width in pixels. `n_out`: Outputs. `n_in`: Channels. Returns nn.Sequential: (n, n_in, h, w) → (n, n_out).
     """
     widths = (n_in, 16, 32, 64, 96)
     layers = []
@@ -93,12 +70,7 @@ class RowConv2d(nn.Conv2d):
 def skip_padding(network: nn.Module) -> None:
     """Make a network's 3 × 3 convolutions skip the padding of maps of one row, such as ResNet-34's last ones.
 
-    Its weights, its state and, up to rounding, what it computes stay.
-
-    Parameters
-    ----------
-    network : nn.Module
-        Changed in place.
+    Its weights, its state and, up to rounding, what it computes stay. `network`: changed in place.
     """
     for module in network.modules():
         if type(module) is nn.Conv2d and (module.kernel_size, module.padding) == ((3, 3), (1, 1)):
@@ -107,10 +79,6 @@ def skip_padding(network: nn.Module) -> None:
 
 class Ensemble(nn.Module):
     """Networks of one kind from different seeds: the mean of their scores, shape (n, 2).
-
-    Parameters
-    ----------
-    members : list of nn.Module
 
     References
     ----------
@@ -138,18 +106,7 @@ def make_network(recipe: Recipe) -> nn.Module:
 def save_network(network: nn.Module, card: dict, path: Path, *, onnx: bytes | None = None) -> dict:
     """Write a network's weights and its card; see model_files.write_model.
 
-    Parameters
-    ----------
-    network : nn.Module
-    card : dict
-    path : Path
-        Of the safetensors file.
-    onnx : bytes, optional
-
-    Returns
-    -------
-    dict
-        The card as written.
+    `path`: of the safetensors file. Returns the card as written.
     """
     tensors = {name: tensor.contiguous() for name, tensor in network.state_dict().items()}
     return write_model(path, save(tensors), card, onnx=onnx)
@@ -158,20 +115,7 @@ def save_network(network: nn.Module, card: dict, path: Path, *, onnx: bytes | No
 def load_network(path: Path) -> tuple[nn.Module, dict]:
     """Load a saved model's network, ready to predict.
 
-    Parameters
-    ----------
-    path : Path
-        Of the safetensors file.
-
-    Returns
-    -------
-    network : nn.Module
-    card : dict
-
-    Raises
-    ------
-    ModelError
-        For files that do not fit.
+    `path`: of the safetensors file. Raises ModelError for files that do not fit.
     """
     card = usable_card(path)
     try:
@@ -195,18 +139,7 @@ def _untrained(card: dict) -> nn.Module:
 def load_weights(network: nn.Module, path: Path, card: dict) -> None:
     """Put a saved model's weights into a network.
 
-    Parameters
-    ----------
-    network : nn.Module
-        Changed in place.
-    path : Path
-        Of the safetensors file.
-    card : dict
-
-    Raises
-    ------
-    ModelError
-        For a file that does not fit.
+    `network`: changed in place. `path`: of the safetensors file. Raises ModelError for a file that does not fit.
     """
     content = checked_file(path, card)
     try:
@@ -227,14 +160,12 @@ def predict(
 
     Parameters
     ----------
-    model : nn.Module
     images : np.ndarray of uint8
         See batches.to_batch.
     normalisation : dict
         See batches.to_batch.
     mels : np.ndarray of float32, shape (images, 100, 40), optional
         Of the same speech; a Fusion needs them.
-    batch_size : int
 
     Returns
     -------
@@ -257,17 +188,8 @@ def predict(
 def to_onnx(network: nn.Module, image_size: tuple[int, int]) -> bytes:
     """Export a network as an ONNX graph.
 
-    Parameters
-    ----------
-    network : nn.Module
-    image_size : tuple of int
-        Height and width in pixels.
-
-    Returns
-    -------
-    bytes
-        Of an ONNX file: images, float32 (n, 1, height, width), normalised, and for a Fusion mels, float32 (n, 100, 40)
-        → scores, float32 (n, 2).
+    `image_size`: height and width in pixels. Returns the bytes of an ONNX file: images, float32 (n, 1, height, width),
+    normalised, and for a Fusion mels, float32 (n, 100, 40) → scores, float32 (n, 2).
     """
     import onnx  # here, because only those who train the shipped model need it
 

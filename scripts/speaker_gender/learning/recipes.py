@@ -17,10 +17,7 @@ ARCHITECTURES = {
 class Recipe:
     """How a network is built and trained. `default_recipe` gives the one that fits a corpus's size.
 
-    Raises
-    ------
-    ValueError
-        For an unknown architecture, or for mixup together with a speaker_weight.
+    Raises ValueError for an unknown architecture, or for mixup together with a speaker_weight.
     """
 
     architecture: str = "resnet34"  # or "small", see `small_network`
@@ -57,18 +54,8 @@ def default_recipe(n_images: int, **changes) -> Recipe:
     Many images are trained on in larger batches, which a processor gets through faster, at a higher learning rate and
     with longer shifts. A smaller corpus gets as many epochs as LEAST_STEPS small batches take, which teach a network
     something from scratch, and images of the 12 × 98 values that an MFC JPEG was made from: 1.8 times as fast, at the
-    same error (results/audiomnist/image_sizes). The tests' smoke run gets one epoch.
-
-    Parameters
-    ----------
-    n_images : int
-        Of the corpus, training and validation.
-    **changes
-        Fields of Recipe that are changed.
-
-    Returns
-    -------
-    Recipe
+    same error (results/audiomnist/image_sizes). The tests' smoke run gets one epoch. `n_images`: of the corpus,
+    training and validation.
     """
     if n_images >= MANY_IMAGES:
         own: dict[str, Any] = {"batch_size": 128, "learning_rate": 4e-3, "max_shift": 0.2, "epochs": 5}
@@ -83,16 +70,8 @@ def default_recipe(n_images: int, **changes) -> Recipe:
 def auxiliary_recipe(n_images: int, **changes) -> Recipe:
     """The default recipe with speaker and digit as auxiliary targets, for four more epochs.
 
-    It rewards what a random split leaks: a network that knows its speakers (see notebook 05).
-
-    Parameters
-    ----------
-    n_images, **changes
-        See `default_recipe`.
-
-    Returns
-    -------
-    Recipe
+    It rewards what a random split leaks: a network that knows its speakers (see notebook 05). `n_images`, `**changes`:
+    see `default_recipe`.
     """
     recipe = default_recipe(n_images)
     return replace(recipe, **{"speaker_weight": 1.0, "epochs": recipe.epochs + 4} | changes)
@@ -102,15 +81,6 @@ def study_recipe(**changes) -> Recipe:
     """The study's own training: ImageNet weights, images of 224 × 224, two epochs of the head, one of everything.
 
     The two epochs of the head come with the weights (see training.HEAD_EPOCHS).
-
-    Parameters
-    ----------
-    **changes
-        Fields of Recipe that are changed.
-
-    Returns
-    -------
-    Recipe
     """
     own: dict[str, Any] = {"image_size": (224, 224), "epochs": 1, "max_shift": 0.0}
     return Recipe(**own | changes)

@@ -29,10 +29,7 @@ MEASURED = 2_000  # images that mean and standard deviation are computed from
 def shards_of(corpus: Corpus, part: str) -> dict[str, int]:
     """List the shards of a part, such as 'train': path → number of images.
 
-    Raises
-    ------
-    CorpusError
-        Where there is none, or one is not as it was made.
+    Raises CorpusError where there is none, or one is not as it was made.
     """
     folder, found = shard_folder(corpus), {}
     for path in sorted(folder.glob(f"{part}-*.tar")):
@@ -89,25 +86,13 @@ def shard_dls(
     """Make fastai DataLoaders that stream shards; see dataset.make_dls.
 
     In one process with no workers, each image comes once an epoch. With more, each epoch has as many images, but those
-    of a process with fewer or smaller shards come more often.
-
-    Parameters
-    ----------
-    parts : dict
-        'train' and 'valid' → `shards_of`.
-    n_workers : int
-        Processes that read and decode for each part; 0: the training's own.
+    of a process with fewer or smaller shards come more often. `parts`: 'train' and 'valid' → `shards_of`. `n_workers`:
+    processes that read and decode for each part; 0: the training's own. Raises CorpusError where webdataset is missing.
 
     Returns
     -------
-    dls : DataLoaders
     stats : tuple of float
         Mean and standard deviation of the grey levels in 0…1.
-
-    Raises
-    ------
-    CorpusError
-        Where webdataset is missing.
     """
     try:
         stream = iter(ShardImages(list(parts["train"]), size, shuffle=False))

@@ -28,18 +28,13 @@ def random_split(images: pd.Series, *, seed: int = SEED) -> pd.Series:
     """Split images at random as the study does: 80 % train, 20 % validate, without regard to the speaker.
 
     The names are sorted and shuffled with numpy's legacy generator, as in the study. Which fifth of them fastai v1 then
-    drew cannot be reproduced any more, so the first fifth is taken.
+    drew cannot be reproduced any more, so the first fifth is taken. Returns pd.Series of str: 'train' or 'valid', with
+    the index of `images`.
 
     Parameters
     ----------
     images : pd.Series of str
         The images' names.
-    seed : int
-
-    Returns
-    -------
-    pd.Series of str
-        'train' or 'valid', with the index of `images`.
 
     Examples
     --------
@@ -56,22 +51,13 @@ def random_split(images: pd.Series, *, seed: int = SEED) -> pd.Series:
 def split_by_speaker(speakers: pd.Series, *, train: set[str], valid: set[str], test: set[str]) -> pd.Series:
     """Split recordings by their speakers.
 
+    Returns each recording's part; missing for other speakers. Raises ValueError for a speaker named
+    in two parts.
+
     Parameters
     ----------
-    speakers : pd.Series of str
-        Of each recording.
     train, valid, test : set of str
         Speakers of each part.
-
-    Returns
-    -------
-    pd.Series of str
-        Each recording's part; missing for other speakers.
-
-    Raises
-    ------
-    ValueError
-        For a speaker named in two parts.
 
     Examples
     --------
@@ -89,15 +75,8 @@ def split_by_speaker(speakers: pd.Series, *, train: set[str], valid: set[str], t
 def paper_folds(speakers: pd.Series) -> list[pd.Series]:
     """Split recordings into the four folds of AudioMNIST's paper.
 
-    Parameters
-    ----------
-    speakers : pd.Series of str
-        Of each recording.
-
-    Returns
-    -------
-    list of pd.Series
-        12 training, 6 validation and 6 test speakers, as many of each gender; missing for the other 36 speakers.
+    Returns 12 training, 6 validation and 6 test speakers, as many of each gender; missing for the
+    other 36 speakers.
 
     References
     ----------
@@ -119,22 +98,8 @@ def paper_folds(speakers: pd.Series) -> list[pd.Series]:
 def grouped_folds(speakers: pd.Series, genders: pd.Series, *, n_folds: int = 5, seed: int = SEED) -> list[pd.Series]:
     """Split recordings into folds in which every speaker is tested once, with the genders spread evenly over them.
 
-    Fold k tests on group k, validates on group k + 1 and trains on the rest.
-
-    Parameters
-    ----------
-    speakers, genders : pd.Series of str
-        Of each recording.
-    n_folds, seed : int
-
-    Returns
-    -------
-    list of pd.Series
-
-    Raises
-    ------
-    ValueError
-        For fewer than three folds, or fewer speakers of a gender than folds.
+    Fold k tests on group k, validates on group k + 1 and trains on the rest. Raises ValueError for fewer than three
+    folds, or fewer speakers of a gender than folds.
 
     Examples
     --------
@@ -163,16 +128,7 @@ def grouped_folds(speakers: pd.Series, genders: pd.Series, *, n_folds: int = 5, 
 def random_like(fold: pd.Series, *, seed: int = SEED) -> pd.Series:
     """Deal a fold's parts out to images at random: parts of the same sizes, without regard to the speaker.
 
-    With many images of each speaker, as in AudioMNIST, all speakers are in every part.
-
-    Parameters
-    ----------
-    fold : pd.Series of str
-    seed : int
-
-    Returns
-    -------
-    pd.Series of str
-        With the index of `fold`.
+    With many images of each speaker, as in AudioMNIST, all speakers are in every part. Returns with
+    the index of `fold`.
     """
     return pd.Series(np.random.RandomState(seed).permutation(fold.to_numpy()), index=fold.index, name="part")

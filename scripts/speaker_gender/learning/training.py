@@ -38,22 +38,9 @@ HEAD_EPOCHS = 2  # with ImageNet weights: the new head alone, as in the study
 def train(learn: Learner, recipe: Recipe, *, checkpoint: Path, key: str, pretrained: bool) -> list[dict]:
     """Train a Learner to the end of the recipe; resumes from a checkpoint.
 
-    Parameters
-    ----------
-    learn : Learner
-    recipe : Recipe
-    checkpoint : Path
-        Where the state is saved between epochs. An existing one is used only if it was written under the same key. The
-        caller removes it when the finished model is saved.
-    key : str
-        What determines the training.
-    pretrained : bool
-        Train the head alone first.
-
-    Returns
-    -------
-    list of dict
-        The history, one dict an epoch: stage, epoch, losses, metrics, seconds.
+    `checkpoint`: where the state is saved between epochs. An existing one is used only if it was written under the same
+    key. The caller removes it when the finished model is saved. `key`: what determines the training. `pretrained`:
+    train the head alone first. Returns the history, one dict an epoch: stage, epoch, losses, metrics, seconds.
     """
     keep_freed_memory()
     stages = [("head", HEAD_EPOCHS)] if pretrained else []
@@ -116,15 +103,7 @@ def learner_for(
 def fingerprint(table: pd.DataFrame, split: pd.Series) -> str:
     """Digest a set of images and its division into parts.
 
-    Parameters
-    ----------
-    table : pd.DataFrame
-        Columns image, path, gender, speaker, stamp.
-    split : pd.Series of str
-
-    Returns
-    -------
-    str
+    `table`: columns image, path, gender, speaker, stamp.
     """
     return digest(table[["image", "path", "gender", "speaker", "stamp"]].to_numpy().tolist(), split.tolist())
 
@@ -143,31 +122,22 @@ def train_model(
 ) -> tuple[Learner, dict]:
     """Load a trained Learner, or train it and save it as results/<corpus>/models/<name>.safetensors.
 
+    Raises ModelError where the ImageNet weights that are named cannot be used.
+
     Parameters
     ----------
-    corpus : Corpus
-        In the view in question.
     images : np.ndarray of uint8, shape (images, height, width)
         Of the rows of `table`.
     table : pd.DataFrame
         See `fingerprint`; with a column digit for a recipe with a speaker_weight.
     split : pd.Series of str
         Part of each image: 'train', 'valid' or another one.
-    recipe : Recipe
-    name : str
-        Of the model.
 
     Returns
     -------
-    learn : Learner
     card : dict
         What the model is and how it came about: classes, view, image size, normalisation, corpus, split, recipe,
         precision, history, versions.
-
-    Raises
-    ------
-    ModelError
-        Where the ImageNet weights that are named cannot be used.
     """
     path = model_path(corpus, name)
     stats = grey_stats(images[(split == "train").to_numpy()])
@@ -198,22 +168,8 @@ def train_and_save(
 ) -> dict:
     """Train a Learner, resuming where a run was stopped, and save it; of several processes the first one saves.
 
-    Parameters
-    ----------
-    key : str
-        What determines the training.
-    about : dict
-        What else the card reports: normalisation, split.
-
-    Returns
-    -------
-    dict
-        The card: what the model is and how it came about.
-
-    Raises
-    ------
-    OSError
-        Where a checkpoint or the model cannot be written.
+    `key`: what determines the training. `about`: what else the card reports: normalisation, split. Returns the card:
+    what the model is and how it came about. Raises OSError where a checkpoint or the model cannot be written.
     """
     path = model_path(corpus, name)
     checkpoint = path.with_suffix(".checkpoint")
@@ -267,16 +223,7 @@ def _saved_learner(path: Path, key: str, dls: DataLoaders, recipe: Recipe) -> tu
 def cached_cards(corpus: Corpus, pattern: str) -> list[dict]:
     """Read the cards of a corpus's trained models.
 
-    Parameters
-    ----------
-    corpus : Corpus
-    pattern : str
-        Glob pattern of the models' names.
-
-    Returns
-    -------
-    list of dict
-        In the order of the names.
+    `pattern`: glob pattern of the models' names. Returns in the order of the names.
     """
     return [read_card(path) for path in sorted((corpus.results / "models").glob(f"{pattern}.json"))]
 
@@ -284,17 +231,8 @@ def cached_cards(corpus: Corpus, pattern: str) -> list[dict]:
 def runs_table(cards: list[dict], *, like: dict) -> pd.DataFrame:
     """Tabulate the results of networks that were trained by one recipe from several seeds.
 
-    Parameters
-    ----------
-    cards : list of dict
-        See `cached_cards`.
-    like : dict
-        A card. Networks of another recipe are left out.
-
-    Returns
-    -------
-    pd.DataFrame
-        One row a seed; columns error rate, F1, images (tested), minutes (of training).
+    `cards`: see `cached_cards`. `like`: a card. Networks of another recipe are left out. Returns one row a seed;
+    columns error rate, F1, images (tested), minutes (of training).
     """
     recipe = like["recipe"] | {"seed": None}
     runs = [card for card in cards if card["recipe"] | {"seed": None} == recipe]
@@ -313,22 +251,7 @@ def runs_table(cards: list[dict], *, like: dict) -> pd.DataFrame:
 def load_learner(path: Path, dls: DataLoaders, recipe: Recipe, card: dict) -> Learner:
     """Make a Learner with a saved model's weights.
 
-    Parameters
-    ----------
-    path : Path
-        Of the safetensors file.
-    dls : DataLoaders
-    recipe : Recipe
-    card : dict
-
-    Returns
-    -------
-    Learner
-
-    Raises
-    ------
-    ModelError
-        For a file that does not fit.
+    `path`: of the safetensors file. Raises ModelError for a file that does not fit.
     """
     learn = make_learner(dls, recipe)
     load_weights(learn.model, path, card)

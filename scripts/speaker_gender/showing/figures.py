@@ -42,17 +42,8 @@ def use_style() -> None:
 def save_figure(figure: Figure, name: str, corpus: Corpus) -> Path:
     """Save a figure for a corpus.
 
-    Parameters
-    ----------
-    figure : matplotlib.figure.Figure
-    name : str
-        Of the file, without .png.
-    corpus : Corpus
-
-    Returns
-    -------
-    Path
-        results/<corpus>/pngs/<name>.png; for AudioMNIST, whose figures README shows, pngs/<name>.png.
+    `name`: of the file, without .png. Returns results/<corpus>/pngs/<name>.png; for AudioMNIST, whose figures README
+    shows, pngs/<name>.png.
     """
     folder = config.PNGS if corpus.is_audiomnist else corpus.results / "pngs"
     folder.mkdir(parents=True, exist_ok=True)
@@ -79,7 +70,6 @@ def draw_image(axis: Axes, image: np.ndarray, *, view: str = "mfc") -> None:
 
     Parameters
     ----------
-    axis : matplotlib.axes.Axes
     image : np.ndarray of uint8, shape (height, width)
     view : str
         'mfc' or 'harmonic'.
@@ -93,7 +83,6 @@ def draw_grad_cam(axis: Axes, image: np.ndarray, cam: np.ndarray, *, view: str =
 
     Parameters
     ----------
-    axis : matplotlib.axes.Axes
     image : np.ndarray of uint8, shape (height, width)
     cam : np.ndarray, shape (rows, columns)
         Values 0…1.
@@ -109,7 +98,6 @@ def draw_voice(axes: Sequence[Axes], signal: np.ndarray, f0: np.ndarray, *, colo
 
     Parameters
     ----------
-    axes : sequence of three matplotlib.axes.Axes
     signal : np.ndarray, shape (samples,)
         On the int16 scale at 48 kHz.
     f0 : np.ndarray, shape (frames,)
@@ -131,13 +119,8 @@ def draw_voice(axes: Sequence[Axes], signal: np.ndarray, f0: np.ndarray, *, colo
 def draw_timeline(axis: Axes, stretches: Iterable, seconds: float) -> None:
     """Draw who speaks when: a bar for each stretch of speech, labels at heights of their own for reading in grey.
 
-    Parameters
-    ----------
-    axis : matplotlib.axes.Axes
-    stretches : iterable
-        Each with start and stop in seconds, and a label ('female' or 'male'); see classifying.timeline.Stretch.
-    seconds : float
-        Of the whole recording.
+    `stretches`: each with start and stop in seconds, and a label ('female' or 'male'); see
+    classifying.timeline.Stretch. `seconds`: of the whole recording.
     """
     labels = GENDERS[::-1]
     parts = list(stretches)
@@ -151,11 +134,7 @@ def draw_timeline(axis: Axes, stretches: Iterable, seconds: float) -> None:
 def draw_confusion(axis: Axes, counts) -> None:
     """Draw a confusion matrix: counts, with the rate of each true gender below them.
 
-    Parameters
-    ----------
-    axis : matplotlib.axes.Axes
-    counts : pd.DataFrame
-        See evaluation.confusion.
+    `counts`: see evaluation.confusion.
     """
     rates = counts.div(counts.sum(axis=1), axis=0)
     axis.imshow(rates, cmap="Blues", vmin=0, vmax=1.3, aspect="equal")
@@ -171,6 +150,8 @@ def draw_confusion(axis: Axes, counts) -> None:
 def answer_figure(images: np.ndarray, maps: np.ndarray | None, *, view: str) -> Figure:
     """Draw the windows of a recording: a column for each, its image above, and the same under its Grad-CAM below.
 
+    Returns matplotlib.figure.Figure: Not known to pyplot, so that it need not be closed.
+
     Parameters
     ----------
     images : np.ndarray of uint8, shape (windows, height, width)
@@ -178,11 +159,6 @@ def answer_figure(images: np.ndarray, maps: np.ndarray | None, *, view: str) -> 
         Values 0…1; without them the images stand alone.
     view : str
         'mfc' or 'harmonic'.
-
-    Returns
-    -------
-    matplotlib.figure.Figure
-        Not known to pyplot, so that it need not be closed.
     """
     n_rows = 1 if maps is None else 2
     figure = Figure(figsize=(1.2 + 2.2 * len(images), 2.5 * n_rows), layout="constrained")
@@ -203,6 +179,8 @@ def answer_figure(images: np.ndarray, maps: np.ndarray | None, *, view: str) -> 
 def voice_to_answer(signal: np.ndarray, image: np.ndarray, cam: np.ndarray, p_female: float) -> Figure:
     """Draw one recording's way: its waveform, its image in view `harmonic`, where the model looked, what it predicts.
 
+    Returns matplotlib.figure.Figure: Not known to pyplot.
+
     Parameters
     ----------
     signal : np.ndarray, shape (samples,)
@@ -210,12 +188,6 @@ def voice_to_answer(signal: np.ndarray, image: np.ndarray, cam: np.ndarray, p_fe
     image : np.ndarray of uint8, shape (112, 30)
     cam : np.ndarray, shape (rows, columns)
         Values 0…1.
-    p_female : float
-
-    Returns
-    -------
-    matplotlib.figure.Figure
-        Not known to pyplot.
     """
     figure = Figure(figsize=(11, 2.6), layout="constrained", dpi=130)
     wave, grey, looked, answer = figure.subplots(1, 4, width_ratios=(1.2, 1, 1, 0.8))
@@ -255,13 +227,7 @@ def draw_mean_maps(figure: Figure, maps: dict[str, np.ndarray]) -> None:
 def draw_differences(axis: Axes, table, *, of: str = "mean of networks") -> None:
     """Draw the differences of attention, female minus male: a point for each network, the interval of one of them.
 
-    Parameters
-    ----------
-    axis : matplotlib.axes.Axes
-    table : pd.DataFrame
-        See attention.compare_genders.
-    of : str
-        The network whose interval over speakers is drawn.
+    `table`: see attention.compare_genders. `of`: the network whose interval over speakers is drawn.
     """
     shown = table.loc[of]
     places = np.arange(len(shown))

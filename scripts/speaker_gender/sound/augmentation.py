@@ -26,6 +26,8 @@ ABLATIONS = ("pitch shift", "surroundings", "telephone bandwidth")  # what `augm
 def augment(speech: np.ndarray, other: np.ndarray, rng: np.random.Generator, *, without: str = "") -> np.ndarray:
     """Speech as it might sound elsewhere: one second of it.
 
+    Returns ndarray: float64, shape (15999,). Raises ValueError for an unknown ablation.
+
     Parameters
     ----------
     speech : ndarray
@@ -36,16 +38,6 @@ def augment(speech: np.ndarray, other: np.ndarray, rng: np.random.Generator, *, 
         Its seed repeats the result.
     without : str
         What is left as it was, to measure what changing it is worth: one of ABLATIONS, or '' for nothing.
-
-    Returns
-    -------
-    ndarray
-        float64, shape (15999,).
-
-    Raises
-    ------
-    ValueError
-        For an unknown ablation.
     """
     if without and without not in ABLATIONS:
         raise ValueError(f"no such ablation: {without!r}; there are {', '.join(ABLATIONS)}")
@@ -86,18 +78,8 @@ def revoice(speech: np.ndarray, *, pitch: float, formants: float) -> np.ndarray:
     """The speech at another pitch and with other formants; its length is divided by `pitch`.
 
     Resampling moves both by `pitch`; then each frame's spectral envelope (its liftered cepstrum) is moved back.
-
-    Parameters
-    ----------
-    speech : ndarray
-        At 16 kHz, any scale, shape (samples,).
-    pitch, formants : float
-        Factors that pitch and formants are multiplied by.
-
-    Returns
-    -------
-    ndarray
-        float64, shape (samples,).
+    `speech`: at 16 kHz, any scale, shape (samples,). `pitch`, `formants`: factors that pitch and formants are
+    multiplied by. Returns ndarray: float64, shape (samples,).
     """
     moved = soxr.resample(speech, WORKING_RATE, WORKING_RATE / pitch, quality="MQ")
     ratio = formants / pitch
@@ -116,17 +98,8 @@ def revoice(speech: np.ndarray, *, pitch: float, formants: float) -> np.ndarray:
 def whispered(speech: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """The speech without a pitch: noise with the speech's spectral envelope, frame by frame.
 
-    Parameters
-    ----------
-    speech : ndarray
-        At 16 kHz, shape (samples,).
-    rng : numpy.random.Generator
-        Its seed repeats the result.
-
-    Returns
-    -------
-    ndarray
-        float64 of the speech's shape and scale.
+    `speech`: at 16 kHz, shape (samples,). `rng`: its seed repeats the result. Returns ndarray: float64 of the speech's
+    shape and scale.
     """
     envelope = np.exp(_envelope(_spectra(speech)))
     return _signal_of(_spectra(rng.normal(size=len(speech))) * envelope / np.sqrt(ENVELOPE_WINDOW / 3), len(speech))
@@ -160,17 +133,8 @@ def _envelope(spectra: np.ndarray) -> np.ndarray:
 def reverberate(signal: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """The signal in a room: convolved with exponentially decaying noise behind a direct sound, near or far.
 
-    Parameters
-    ----------
-    signal : ndarray
-        Any scale, at 16 kHz, shape (samples,).
-    rng : numpy.random.Generator
-        Its seed repeats the result.
-
-    Returns
-    -------
-    ndarray
-        float64, shape (samples,).
+    `signal`: any scale, at 16 kHz, shape (samples,). `rng`: its seed repeats the result. Returns ndarray: float64,
+    shape (samples,).
     """
     decay = rng.uniform(0.08, 0.7)  # seconds to -60 dB
     time = np.arange(int(min(decay, 0.6) * WORKING_RATE)) / WORKING_RATE
@@ -183,17 +147,8 @@ def reverberate(signal: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 def colour(signal: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """The signal through a microphone or a line: a tilt, a bumpy response, and a band of a telephone or better.
 
-    Parameters
-    ----------
-    signal : ndarray
-        Any scale, at 16 kHz, shape (samples,).
-    rng : numpy.random.Generator
-        Its seed repeats the result.
-
-    Returns
-    -------
-    ndarray
-        float64, shape (samples,).
+    `signal`: any scale, at 16 kHz, shape (samples,). `rng`: its seed repeats the result. Returns ndarray: float64,
+    shape (samples,).
     """
     spectrum = np.fft.rfft(signal)
     frequency = np.fft.rfftfreq(len(signal), 1 / WORKING_RATE).clip(min=20)
@@ -210,17 +165,8 @@ def colour(signal: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 def narrowed(signal: np.ndarray, *, end: float) -> np.ndarray:
     """The signal through a line of limited bandwidth: a telephone, or a recording at a low rate. Noise is cut, too.
 
-    Parameters
-    ----------
-    signal : ndarray
-        Any scale, at 16 kHz, shape (samples,).
-    end : float
-        Highest frequency that is carried, in Hz.
-
-    Returns
-    -------
-    ndarray
-        float64, shape (samples,).
+    `signal`: any scale, at 16 kHz, shape (samples,). `end`: highest frequency that is carried, in Hz. Returns ndarray:
+    float64, shape (samples,).
     """
     spectrum = np.fft.rfft(signal)
     spectrum[np.fft.rfftfreq(len(signal), 1 / WORKING_RATE) > end] = 0
@@ -230,16 +176,7 @@ def narrowed(signal: np.ndarray, *, end: float) -> np.ndarray:
 def noise(n_samples: int, rng: np.random.Generator) -> np.ndarray:
     """Noise with a random spectral tilt, with a mains hum in one of five.
 
-    Parameters
-    ----------
-    n_samples : int
-    rng : numpy.random.Generator
-        Its seed repeats the result.
-
-    Returns
-    -------
-    ndarray
-        float64, shape (n_samples,), RMS 1.
+    `rng`: its seed repeats the result. Returns ndarray: float64, shape (n_samples,), RMS 1.
     """
     spectrum = np.fft.rfft(rng.normal(size=n_samples))
     frequency = np.fft.rfftfreq(n_samples, 1 / WORKING_RATE)
@@ -255,15 +192,7 @@ def noise(n_samples: int, rng: np.random.Generator) -> np.ndarray:
 def through_mu_law(signal: np.ndarray) -> np.ndarray:
     """The signal after 8-bit µ-law coding.
 
-    Parameters
-    ----------
-    signal : ndarray
-        Any scale, at 16 kHz, shape (samples,).
-
-    Returns
-    -------
-    ndarray
-        float64, shape (samples,).
+    `signal`: any scale, at 16 kHz, shape (samples,). Returns ndarray: float64, shape (samples,).
 
     References
     ----------

@@ -48,21 +48,8 @@ def centred(take: np.ndarray, n_samples: int, *, sample_rate: int) -> np.ndarray
     """The part of a take with the speech in its middle.
 
     Speech longer than that keeps its most energetic part; where there is none, the part is the one that was asked for,
-    between the margins.
-
-    Parameters
-    ----------
-    take : ndarray
-        int16, shape (samples,), of at least n_samples.
-    n_samples : int
-        Of the part.
-    sample_rate : int
-        In Hz.
-
-    Returns
-    -------
-    ndarray
-        int16, shape (n_samples,); a view.
+    between the margins. `take`: int16, shape (samples,), of at least n_samples. `n_samples`: of the part.
+    `sample_rate`: In Hz. Returns ndarray: int16, shape (n_samples,); a view.
     """
     longest_start = len(take) - n_samples
     windows = speech_windows(take.astype(np.float64), sample_rate=sample_rate)
@@ -103,12 +90,7 @@ def level_meter(signal: np.ndarray, *, width: int = 30) -> str:
 def warning(signal: np.ndarray, *, sample_rate: int) -> str | None:
     """What is wrong with a recording, as a sentence; None if it is fine.
 
-    Parameters
-    ----------
-    signal : ndarray
-        int16, shape (samples,).
-    sample_rate : int
-        In Hz.
+    `signal`: int16, shape (samples,). `sample_rate`: In Hz.
     """
     if np.sum((signal == np.iinfo(np.int16).max) | (signal == np.iinfo(np.int16).min)) >= CLIPPED_SAMPLES:
         return WARNINGS["clipped"]
@@ -163,10 +145,7 @@ def backends() -> list:
 def microphones() -> list[dict]:
     """Records of miniaudio (`name`, `id`, …) of the microphones, without ALSA's null device and monitors of outputs.
 
-    Raises
-    ------
-    RecordingError
-        If there is none.
+    Raises RecordingError if there is none.
     """
     import miniaudio
 

@@ -15,15 +15,8 @@ PITCH_THRESHOLDS = (2, 6)  # of pyin's beta distribution: its default (2, 18) ex
 def pitch_track(signal: np.ndarray) -> np.ndarray:
     """F0 every 16 ms by pyin.
 
-    Parameters
-    ----------
-    signal : ndarray
-        Any scale, at 16 kHz, shape (samples,).
-
-    Returns
-    -------
-    ndarray
-        In Hz, nan where nothing is voiced, shape (frames,).
+    `signal`: any scale, at 16 kHz, shape (samples,). Returns ndarray: In Hz, nan where nothing is voiced, shape
+    (frames,).
 
     References
     ----------

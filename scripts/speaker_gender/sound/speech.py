@@ -44,17 +44,8 @@ class Window(NamedTuple):
 def speech_probability(signal: np.ndarray, *, sample_rate: int) -> np.ndarray:
     """Probability that somebody speaks, every 32 ms.
 
-    Parameters
-    ----------
-    signal : ndarray
-        Any scale, shape (samples,). Its offset is taken out and its level is normalised.
-    sample_rate : int
-        In Hz.
-
-    Returns
-    -------
-    ndarray
-        float32 in 0…1, shape (frames,); frame i begins at i × 32 ms.
+    `signal`: any scale, shape (samples,). Its offset is taken out and its level is normalised. `sample_rate`: In Hz.
+    Returns ndarray: float32 in 0…1, shape (frames,); frame i begins at i × 32 ms.
     """
     signal = signal - signal.mean()
     if sample_rate != WORKING_RATE:
@@ -104,14 +95,8 @@ def find_speech(signal: np.ndarray, *, sample_rate: int) -> tuple[list[Window], 
     """The windows with speech in a recording, and why there are none.
 
     A recording that is no longer than a second is one window, as it is in training. In a longer one each stretch of
-    speech between pauses is one, with 0.1 s around it; a longer stretch is divided evenly.
-
-    Parameters
-    ----------
-    signal : ndarray
-        On the int16 scale, shape (samples,).
-    sample_rate : int
-        In Hz.
+    speech between pauses is one, with 0.1 s around it; a longer stretch is divided evenly. `signal`: on the int16
+    scale, shape (samples,). `sample_rate`: In Hz.
 
     Returns
     -------
@@ -142,19 +127,8 @@ def find_speech(signal: np.ndarray, *, sample_rate: int) -> tuple[list[Window], 
 def speech_stretches(signal: np.ndarray, *, sample_rate: int, fewest: int = MIN_SPEECH) -> list[tuple[int, int]]:
     """First and last sample of each stretch of speech, with 0.1 s around it, across pauses of up to 0.2 s.
 
-    Parameters
-    ----------
-    signal : ndarray
-        Any scale, shape (samples,).
-    sample_rate : int
-        In Hz.
-    fewest : int
-        Frames of 32 ms that a stretch has at least.
-
-    Returns
-    -------
-    list of tuple of int
-        In order; no two overlap.
+    `signal`: any scale, shape (samples,). `sample_rate`: In Hz. `fewest`: frames of 32 ms that a stretch has at least.
+    Returns list of tuple of int: In order; no two overlap.
     """
     probability = speech_probability(signal, sample_rate=sample_rate)
     frame, margin, gap = (round(seconds * sample_rate) for seconds in (FRAME / WORKING_RATE, MARGIN, LONGEST_GAP))
@@ -192,10 +166,7 @@ def speech_windows(signal: np.ndarray, *, sample_rate: int) -> list[Window]:
 def is_clipped(signal: np.ndarray) -> bool:
     """Whether a recording was too loud for its microphone: many of its samples lie at its very peak.
 
-    Parameters
-    ----------
-    signal : ndarray
-        Any scale, shape (samples,). Its offset is taken out first.
+    `signal`: any scale, shape (samples,). Its offset is taken out first.
     """
     centred = np.abs(signal - np.median(signal))
     peak = centred.max(initial=0)
