@@ -8,18 +8,19 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import soxr
 from PIL import Image
 
 from speaker_gender.classifying.classifier import Classifier, load_classifier
 from speaker_gender.classifying.timeline import Stretch, merged, most_likely_labels, speaking_time
 from speaker_gender.config import RECORDING_SAMPLES, SAMPLE_RATE, settings
-from speaker_gender.images.mel import N_FRAMES, N_MELS, mel_spectrogram
+from speaker_gender.images.mel import mel_spectrogram
 from speaker_gender.images.mfc import pad
 from speaker_gender.images.views import shrink
 from speaker_gender.learning.calibration import calibrated, log_odds, probability
 from speaker_gender.parallel import in_parallel, n_workers
 from speaker_gender.sound.reading import AudioError, read_pieces
-from speaker_gender.sound.speech import find_speech, is_clipped
+from speaker_gender.sound.speech import Window, find_speech, is_clipped
 
 SILENCE, TOO_SHORT = "silence", "too short"  # of find_speech's reasons the less telling ones
 UNSURE = 0.65  # the greater of the two probabilities under which an answer is 'unsure' (studies/mixed_recordings.py)
@@ -82,36 +83,34 @@ class Windows(NamedTuple):
     spans: np.ndarray
     reason: str | None
 
+    def first(self, n: int) -> "Windows":
+        """The first n of them."""
+        mels = None if self.mels is None else self.mels[:n]
+        return Windows(self.images[:n], mels, self.spans[:n], self.reason)
 
-def speech_windows(classifier: Classifier, signal: np.ndarray) -> Windows:
-    """The windows with speech, as the classifier's network takes them.
 
-    Parameters
-    ----------
-    classifier : Classifier
-    signal : ndarray
-        On the int16 scale at the rate of the classifier's view, shape (samples,). An offset is taken out.
+def windows_of(classifier: Classifier, signal: np.ndarray) -> Windows:
+    """The windows with speech in a signal, on the int16 scale at the rate of the classifier's view, shape (samples,).
+
+    An offset of the signal is taken out.
     """
     signal = signal - signal.mean() if len(signal) else signal
-    rate = classifier.view.sample_rate
-    found, reason = find_speech(signal, sample_rate=rate)
-    images, mels = window_inputs(classifier, [window.signal for window in found])
-    spans = [(window.start, window.start + len(window.signal)) for window in found]
-    return Windows(images, mels, np.array(spans, float).reshape(-1, 2) / rate, reason)
+    return as_windows(classifier, *find_speech(signal, sample_rate=classifier.view.sample_rate))
 
 
-def window_inputs(classifier: Classifier, signals: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray | None]:
-    """Images and mels of windows, see `Windows`, each padded with equally many zeros on both sides."""
+def as_windows(classifier: Classifier, found: list[Window], reason: str | None = None) -> Windows:
+    """Windows as the classifier's network takes them, each padded with equally many zeros on both sides."""
     size, rate = tuple(classifier.card["image_size"]), classifier.view.sample_rate
     length = RECORDING_SAMPLES * rate // SAMPLE_RATE
-    fronts = [max(length - len(signal), 0) // 2 for signal in signals]
-    made = [classifier.view.window_image(signal, front=front) for signal, front in zip(signals, fronts)]
-    images = [shrink(Image.fromarray(image).convert("L"), size) for image in made]
-    mels = None
-    if "encoder" in classifier.card:
-        spectra = [mel_spectrogram(pad(signal, front, length)) for signal, front in zip(signals, fronts)]
-        mels = np.array(spectra, np.float32).reshape(-1, N_FRAMES, N_MELS)
-    return np.array(images, np.uint8).reshape(-1, *size), mels
+    images, mels = [], []
+    for _, signal in found:
+        front = max(length - len(signal), 0) // 2
+        image = classifier.view.window_image(signal, front=front)
+        images.append(shrink(Image.fromarray(image).convert("L"), size))
+        if "encoder" in classifier.card:
+            mels.append(mel_spectrogram(pad(signal, front, length)))
+    spans = np.array([(start, start + len(signal)) for start, signal in found], float).reshape(-1, 2) / rate
+    return Windows(np.array(images, np.uint8).reshape(-1, *size), np.array(mels) if mels else None, spans, reason)
 
 
 def classify_recordings(classifier: Classifier, paths: list[Path]) -> Iterator[Answer]:
@@ -144,7 +143,7 @@ def classify_recording(classifier: Classifier, path: Path) -> Answer:
         return Answer(str(path), "unreadable", None, None, None, None, 0, error.problem, None, {}, ())
 
 
-def classify_signal(classifier: Classifier, signal: np.ndarray, *, file: str) -> Answer:
+def classify_signal(classifier: Classifier, signal: np.ndarray, *, sample_rate: int, file: str) -> Answer:
     """The answer for a signal, or why there is none.
 
     The windows' log-odds are averaged: each counts the same, and a sure one more.
@@ -154,10 +153,14 @@ def classify_signal(classifier: Classifier, signal: np.ndarray, *, file: str) ->
     classifier : Classifier
         From `load_classifier`.
     signal : ndarray
-        On the int16 scale at the rate of the classifier's view, shape (samples,).
+        On the int16 scale, shape (samples,).
+    sample_rate : int
+        In Hz.
     file : str
         Its name in the answer.
     """
+    if sample_rate != classifier.view.sample_rate:
+        signal = soxr.resample(signal, sample_rate, classifier.view.sample_rate)
     return classify_pieces(classifier, [signal], file=file, report=[])
 
 
@@ -169,21 +172,23 @@ def classify_pieces(classifier: Classifier, pieces: Iterable[np.ndarray], *, fil
     classifier, file
         As for `classify_signal`.
     pieces : iterable of ndarray
-        Consecutive parts of a signal, as `classify_signal` takes it.
+        Consecutive parts of a signal on the int16 scale at the rate of the classifier's view, as `read_pieces` yields
+        them.
     report : list of str
         What `read_pieces` reports of the file, at the end; it becomes the answer's warning.
     """
+    rate = classifier.view.sample_rate
     n_samples, found, spans, reasons, clipped = 0, [], [], [], False
     for piece in pieces:
-        windows = speech_windows(classifier, piece)
+        windows = windows_of(classifier, piece)
         if windows.reason:
             reasons.append(windows.reason)
         else:
-            found.append(classify_windows(classifier, windows.images, windows.mels))
-            spans.append(windows.spans + n_samples / classifier.view.sample_rate)
+            found.append(classify_windows(classifier, windows))
+            spans.append(windows.spans + n_samples / rate)
             clipped = clipped or is_clipped(piece)
         n_samples += len(piece)
-    seconds, warning = round(n_samples / classifier.view.sample_rate, 3), "; ".join(report + [CLIPPED] * clipped) or None
+    seconds, warning = round(n_samples / rate, 3), "; ".join(report + [CLIPPED] * clipped) or None
     if not found:
         reason = next((why for why in reasons if why not in (SILENCE, TOO_SHORT)), reasons[0])
         return Answer(file, "no speech", None, None, None, seconds, 0, reason, warning, {}, ())
@@ -218,9 +223,9 @@ def answer_of(p_female: float, labels: set[str]) -> str:
     return "female" if p_female >= 0.5 else "male"
 
 
-def classify_windows(classifier: Classifier, images: np.ndarray, mels: np.ndarray | None) -> np.ndarray:
-    """p_female of each window, shape (windows,), calibrated where the model's card says how; see `Windows`."""
-    p_female = classifier.predict(images) if mels is None else classifier.predict(images, mels)
+def classify_windows(classifier: Classifier, windows: Windows) -> np.ndarray:
+    """p_female of each window, shape (windows,), calibrated where the model's card says how."""
+    p_female = classifier.predict(windows.images, windows.mels)
     calibration = classifier.card.get("calibration")
     return calibrated(p_female, calibration) if calibration else p_female
 

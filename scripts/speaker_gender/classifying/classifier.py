@@ -19,8 +19,8 @@ SHIPPED_MODEL = ROOT / "results" / "shipped" / "gender.safetensors"
 class Classifier:
     """A trained model, ready to be asked.
 
-    predict: uint8 images (images, height, width), and float32 mels (images, 100, 40) of the same speech for a model with
-    a speaker encoder → p_female, shape (images,), before calibration.
+    predict: uint8 images (images, height, width), and for a model with a speaker encoder float32 mels (images, 100, 40)
+    of the same speech → p_female, shape (images,), before calibration.
     """
 
     path: Path

@@ -76,7 +76,7 @@ def pretrained_encoder() -> SpeakerEncoder:
         raise ModelError(f"{path}: cannot be read ({error.strerror})") from None
     if found != SHA256:
         raise ModelError(f"{path}: not the weights of version 0.1.4; {INSTALL}")
-    state = torch.load(path, map_location="cpu", weights_only=True)["model_state"]
+    state = torch.load(path, map_location="cpu", weights_only=True)["model_state"]  # noqa: TID251  tensors alone
     encoder = SpeakerEncoder()
     encoder.load_state_dict({name: state[name] for name in encoder.state_dict()})
     return encoder.eval()

@@ -18,7 +18,8 @@ from torchvision.models import resnet34
 from speaker_gender.config import GENDERS
 from speaker_gender.images.mel import N_FRAMES, N_MELS
 from speaker_gender.learning.batches import to_batch
-from speaker_gender.learning.fusion import Fusion, SpeakerEncoder, make_head as make_encoder_head
+from speaker_gender.learning.fusion import Fusion, SpeakerEncoder
+from speaker_gender.learning.fusion import make_head as make_encoder_head
 from speaker_gender.learning.model_files import ModelError, checked_file, usable_card, write_model
 from speaker_gender.learning.recipes import Recipe
 

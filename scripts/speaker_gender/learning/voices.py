@@ -236,7 +236,7 @@ def augmented_images(
 
 
 def _images_of(job: tuple[Path, int, int], *, without: str) -> list[tuple[np.ndarray, np.ndarray]] | str:
-    """Images and mel spectrograms made of one recording (path, images per window, its number), or why there are none."""
+    """Images and mel spectrograms of one recording (path, images per window, its number), or why there are none."""
     path, images_per_window, number = job
     try:
         signal = read_signal(path, sample_rate=WORKING_RATE)
