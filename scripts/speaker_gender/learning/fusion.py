@@ -15,7 +15,7 @@ from fastai.torch_core import set_seed
 from torch import nn
 
 from speaker_gender.config import GENDERS
-from speaker_gender.images.mel import N_MELS
+from speaker_gender.images import mel
 from speaker_gender.learning.model_files import ModelError
 
 VERSION = 1  # part of every model's key: raise it when a change here changes the weights
@@ -31,7 +31,7 @@ class SpeakerEncoder(nn.Module):
 
     def __init__(self):
         super().__init__()
-        self.lstm = nn.LSTM(N_MELS, EMBEDDING, LAYERS, batch_first=True)
+        self.lstm = nn.LSTM(mel.N_MELS, EMBEDDING, LAYERS, batch_first=True)
         self.linear = nn.Linear(EMBEDDING, EMBEDDING)
 
     def forward(self, mels: torch.Tensor) -> torch.Tensor:
