@@ -13,7 +13,6 @@ import os
 import re
 import shutil
 import tempfile
-import wave
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -286,11 +285,8 @@ def median(pitch: np.ndarray) -> float | None:
 def wav_bytes(signal: np.ndarray) -> bytes:
     """A signal on the int16 scale at 48 kHz, shape (samples,), as the bytes of a mono 16-bit WAV."""
     buffer = io.BytesIO()
-    with wave.open(buffer, "wb") as file:
-        file.setnchannels(1)
-        file.setsampwidth(2)
-        file.setframerate(SAMPLE_RATE)
-        file.writeframes(np.clip(np.rint(signal), -INT16_FULL_SCALE, INT16_FULL_SCALE - 1).astype("<i2").tobytes())
+    int16 = np.clip(np.rint(signal), -INT16_FULL_SCALE, INT16_FULL_SCALE - 1).astype(np.int16)
+    soundfile.write(buffer, int16, SAMPLE_RATE, subtype="PCM_16", format="WAV")
     return buffer.getvalue()
 
 
