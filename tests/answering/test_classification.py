@@ -1,6 +1,7 @@
 """From files to answers: one for each, with a reason where there is none, in a table or as JSON."""
 
 import json
+import os
 import subprocess
 import sys
 from dataclasses import asdict, replace
@@ -123,15 +124,16 @@ def test_wrong_usage_is_exit_status_2(tmp_path, arguments):
     assert stopped.value.code == 2
 
 
-def test_a_folder_that_may_not_be_read_is_one_line(tmp_path, monkeypatch, capsys):
-    def refuse(folder, onerror, **_):
-        onerror(PermissionError(13, "Permission denied", str(folder)))
+def test_a_folder_that_may_not_be_read_is_one_line_and_the_others_are_answered(model, wav, monkeypatch, capsys):
+    def walk(folder, onerror, _walk=os.walk, **options):
+        onerror(PermissionError(13, "Permission denied", str(folder / "lost+found")))
+        return _walk(folder, onerror=onerror, **options)
 
-    monkeypatch.setattr("os.walk", refuse)
-    with pytest.raises(SystemExit) as stopped:
-        classify_wavs.main([str(tmp_path)])
-    assert stopped.value.code == 2
-    assert capsys.readouterr().err == f"{tmp_path}: cannot be read (Permission denied)\n"
+    monkeypatch.setattr("os.walk", walk)
+    assert classify_wavs.main([str(wav.parent), "--json", "--model", str(model)]) == 1
+    out, err = capsys.readouterr()
+    assert err == f"{wav.parent / 'lost+found'}: cannot be read (Permission denied)\n"
+    assert [json.loads(line)["gender"] is not None for line in out.splitlines()] == [True] * 6
 
 
 def test_a_folder_without_a_sound_file_is_one_line(tmp_path, capsys):
