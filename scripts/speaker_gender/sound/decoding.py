@@ -40,7 +40,12 @@ DEMUXERS = (
 # Those that hold no length: FFmpeg estimates one from the bit rate. Their packets follow one another.
 BARE = frozenset("aac ac3 amr amrnb amrwb dts eac3 loas mp3 mpeg mpegts sbc".split())
 MOST_HEADER, MOST_SEARCHED = 1 << 27, 1 << 24  # bytes read before the first packet, and for the next one of a BARE file
+# Those whose packets may lie apart although nothing is damaged, as where a microphone was switched off.
+WITH_CLOCK = ("asf", "flv", "matroska", "mov", "mpeg", "rm")
+# Bytes of the largest packet of those whose packets can be found again after damage.
+LARGEST_PACKET = {"aac": 8_191, "ac3": 3_840, "eac3": 4_096, "mp3": 1_800}
 GAP = 0.1  # seconds on the container's clock that are not just rounding or an encoder's delay
+LEAST_GAP = 0.5  # seconds that are said: telephones send nothing for less when nobody speaks
 LONGEST_GAP = 3_600  # seconds; where no header says how long a file is, a longer one is a damaged clock
 
 
@@ -69,9 +74,13 @@ class Header(NamedTuple):
 
 
 class Libsndfile:
-    """An open file that libsndfile reads. problem: what is wrong with it, known at the end at the latest."""
+    """An open file that libsndfile reads.
+
+    problem, notes: what is wrong with it, and what else is to be said of it, known at the end at the latest.
+    """
 
     n_tracks = 1
+    notes: tuple[str, ...] = ()
 
     def __init__(self, sound: soundfile.SoundFile, declared: int):
         self.sound, self.channels, self.declared = sound, sound.channels, declared
@@ -110,6 +119,7 @@ class Ffmpeg:
     problem: str | None = None
 
     def __init__(self, path: Path | str, options: dict[str, str]):
+        self.notes: list[str] = []
         self.tracks = [_Track(path, options)]
         try:
             first = self.tracks[0]
@@ -138,6 +148,8 @@ class Ffmpeg:
                 longest = max(map(len, found))
                 yield np.concatenate([np.pad(block, ((0, longest - len(block)), (0, 0))) for block in found], axis=1)
         self.problem = next((track.problem for track in self.tracks if track.problem), None)
+        if (gaps := max(track.gaps - track.lost for track in self.tracks)) > LEAST_GAP:
+            self.notes.append(f"has gaps: for {gaps:.1f} s there is no sound in it, which counts as silence")
 
     def close(self) -> None:
         """Close the file."""
@@ -172,12 +184,11 @@ class _Track:
     def __init__(self, path: Path | str, options: dict[str, str]):
         import av  # here, because most recordings are WAVs and it takes a third of a second
 
-        self.path, self.source = path, _Source(path)
+        self.source, self.resampler_of = _Source(path), av.AudioResampler
         self.errors = (av.FFmpegError, ValueError, RuntimeError, AttributeError)
         options = options | {"format_whitelist": DEMUXERS, "protocol_whitelist": "none"}
         try:
             self.container = av.open(self.source, options=options, metadata_errors="ignore")  # type: ignore[call-overload]
-            self.bare = self.container.format.name in BARE
             self.select(self.container.streams.audio[0].index)
         except (*self.errors, IndexError) as error:
             self.close()
@@ -186,12 +197,13 @@ class _Track:
             film = isinstance(error, IndexError)
             problem = "holds no sound that can be read: it is a film without sound" if film else what_it_is(path)
             raise AudioError(path, problem) from None
-        self.declared = 0.0 if self.bare else (self.container.duration or 0) / av.time_base
-        if self.container.format.name == "mp3":
+        self.form = self.container.format.name
+        self.declared = 0.0 if self.form in BARE else (self.container.duration or 0) / av.time_base
+        if self.form == "mp3":
             self.declared = self.source.ask(headers.mp3_seconds, self.rate)
         self.beginning = None if self.container.start_time is None else self.container.start_time / av.time_base
-        self.resampler_of = av.AudioResampler
-        self.n_emitted, self.end, self.lost, self.is_torn = 0, 0.0, 0.0, False
+        self.now, self.end = 0.0, 0.0  # seconds on the container's clock: of the last frame, of all packets' end
+        self.n_emitted, self.lost, self.gaps, self.is_torn = 0, 0.0, 0.0, False
 
     def select(self, index: int, *, layout: str | None = None, rate: int | None = None) -> None:
         """Take a stream, to be converted to a layout and a sample rate other than its own."""
@@ -206,9 +218,14 @@ class _Track:
     def blocks(self) -> Iterator[np.ndarray]:
         """The track in -1…1, float64 of shape (samples, channels) an array of any length."""
         resampler, kind = None, None
-        for frame in self._frames():
+        for frame in itertools.chain(self._frames(), [None]):
             if frame is not None:
-                yield from self._silence_before(frame)
+                gap = self._gap_before(frame)
+                if gap < -GAP:
+                    continue
+                for start in range(0, missing := round(gap * self.rate) if gap > GAP else 0, BLOCK):
+                    yield np.zeros((min(BLOCK, missing - start), self.n_channels))
+                self.n_emitted += missing
             if resampler is None or (frame is not None and _kind_of(frame) != kind):
                 # Joined files may change their rate or channels on the way: what follows is converted to the first's.
                 kind = frame and _kind_of(frame)
@@ -218,13 +235,36 @@ class _Track:
             except self.errors:
                 continue
             for part in converted:
-                sound = part.to_ndarray().reshape(part.samples, -1)
-                self.n_emitted += len(sound)
-                yield sound
+                self.n_emitted += part.samples
+                yield part.to_ndarray().reshape(part.samples, -1)
         self.problem = self._what_is_missing()
 
     def _frames(self) -> Iterator[Any]:
-        """Decoded frames, then one None."""
+        """Decoded frames, while what cannot be decoded is counted as lost."""
+        n_bytes, n_found, failed, skipped = 0, 0, 0.0, 0.0
+        for packet, seconds in self._packets():
+            try:
+                frames = packet.decode()
+            except self.errors:
+                frames, failed = [], failed + (seconds or LEAST_SECONDS)
+            if frames and (failed or skipped):  # without more frames it is but a tag at a bare stream's end
+                self.lost += failed + skipped
+                self.beginning = (self.beginning or 0) - skipped  # the clock of a bare stream counts packets
+                failed = skipped = 0.0
+            yield from frames
+            n_found += packet.size
+            if packet.size <= LARGEST_PACKET.get(self.form, packet.size):
+                n_bytes += packet.size
+            elif n_bytes:  # what lies between two packets of a bare stream comes with the first of them
+                skipped += packet.size / n_bytes * self.n_emitted / self.rate
+        if self.form not in BARE:
+            self.lost += failed
+        left_out = self.source.ask(headers.size_behind_id3) - n_found
+        if self.form == "aac" and n_found and left_out > LARGEST_PACKET["aac"]:  # of which FFmpeg leaves it out
+            self.lost += left_out / n_found * self.n_emitted / self.rate
+
+    def _packets(self) -> Iterator[tuple[Any, float]]:
+        """The track's packets with their lengths in seconds."""
         packets = self.container.demux()  # all streams': a film's picture says how long it is
         while True:
             try:
@@ -234,47 +274,44 @@ class _Track:
             if self.source.error:
                 raise self.source.error
             if packet is None:
-                break
-            self.source.allow(MOST_SEARCHED if self.bare else None)
+                return
+            self.source.allow(MOST_SEARCHED if self.form in BARE else None)
             seconds = float((packet.duration or 0) * packet.time_base)
             start = packet.dts if packet.pts is None else packet.pts
             if start is not None:
                 self.end = max(self.end, float(start * packet.time_base) + seconds)
-            if packet.stream.index != self.stream.index:
-                continue
-            try:
-                yield from packet.decode()
-            except self.errors:
-                self.lost += seconds
-        yield None
+            if packet.stream.index == self.stream.index:
+                yield packet, seconds
 
-    def _silence_before(self, frame: Any) -> Iterator[np.ndarray]:
-        """Silence from where the sound has got to up to where a frame begins."""
+    def _gap_before(self, frame: Any) -> float:
+        """Seconds from where the sound has got to up to where a frame begins; negative where it has got further."""
         if frame.time is None:
-            return
+            return 0.0
         if self.beginning is None:
             self.beginning = frame.time
-        gap = frame.time - self.beginning - self.n_emitted / self.rate
-        longest = max(self.declared - self.n_emitted / self.rate, 0) if self.declared else LONGEST_GAP
-        if gap < -GAP or gap > longest + GAP:  # the clock was set anew, as where files are joined
+        emitted = self.n_emitted / self.rate
+        gap = frame.time - self.beginning - emitted
+        longest = self.declared - emitted if self.declared else LONGEST_GAP
+        if frame.time < self.now or gap > longest + GAP:  # the clock was set anew, as where files are joined
             self.beginning += gap
-        elif gap > GAP:
-            missing = round(gap * self.rate)
-            self.n_emitted += missing
-            for start in range(0, missing, BLOCK):
-                yield np.zeros((min(BLOCK, missing - start), self.n_channels))
+            gap = 0.0
+        self.now = frame.time
+        self.gaps += gap * (gap > LEAST_GAP and self.n_emitted > 0)
+        return gap
 
     def _what_is_missing(self) -> str | None:
         seconds = self.n_emitted / self.rate
+        if not self.form.startswith(WITH_CLOCK):
+            self.lost = max(self.lost, self.gaps)
         end = max(seconds, self.end - (self.beginning or 0))
         if self.is_torn or self.source.is_exhausted:
             return f"is damaged: nothing can be read after {seconds:.1f} s"
-        if self.declared - end > CODEC_DELAY:
-            return cut_short(round(end * self.rate), round(self.declared * self.rate), self.rate)
-        if self.container.format.name == "ogg" and self.source.ask(headers.is_torn_ogg):
-            return f"is cut short, or its recorder did not end it: {seconds:.1f} s are there"
         if self.lost > LEAST_SECONDS:
             return f"is damaged: {self.lost:.1f} of {seconds:.1f} s cannot be decoded and count as silence"
+        if self.declared - end > CODEC_DELAY:
+            return cut_short(round(end * self.rate), round(self.declared * self.rate), self.rate)
+        if self.form == "ogg" and self.source.ask(headers.is_torn_ogg):
+            return f"is cut short, or its recorder did not end it: {seconds:.1f} s are there"
         return None
 
     def close(self) -> None:

@@ -85,6 +85,11 @@ def _is_chunk(file: BinaryIO, place: int, name_size: int, size_format: str, file
     return 0 <= size <= file_size - place
 
 
+def size_behind_id3(file: BinaryIO) -> int:
+    """Bytes of a file without the ID3v2 tags before its sound."""
+    return os.fstat(file.fileno()).st_size - skip_id3(file)
+
+
 def mp3_seconds(file: BinaryIO, sample_rate: int) -> float:
     """How long an MP3 says that it is in its first frame, as most with a variable bit rate do; 0 where it does not."""
     skip_id3(file)

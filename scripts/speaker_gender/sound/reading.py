@@ -193,7 +193,7 @@ def _resampled_blocks(
         if sound.problem and report is None:
             raise AudioError(path, sound.problem)
         if report is not None:
-            report += [sound.problem] if sound.problem else []
+            report += ([sound.problem] if sound.problem else []) + [*sound.notes]
             report += [_tracks_in_words(weights)] if sound.n_tracks > 1 and weights is not None else []
 
 
