@@ -127,7 +127,7 @@ def read_pieces(
     *,
     sample_rate: int = SAMPLE_RATE,
     report: list[str] | None = None,
-    weights: np.ndarray | None = None,
+    weights: np.ndarray | int | None = None,
 ) -> Iterator[np.ndarray]:
     """The recording in consecutive pieces of at most five minutes, each cut where it is quietest.
 
@@ -135,9 +135,9 @@ def read_pieces(
     ----------
     path, sample_rate, report
         As for `read_signal`.
-    weights : ndarray, optional
-        How channels are mixed, shape (channels,) or, for several mixes side by side, (channels, mixes); by default as
-        `measure_channels` finds.
+    weights : ndarray or int, optional
+        How channels are mixed, shape (channels,) or, for several mixes side by side, (channels, mixes); the number of
+        the one channel that is read; by default as `measure_channels` finds.
 
     Yields
     ------
@@ -154,8 +154,8 @@ def read_pieces(
         yield from _pieces(file, sample_rate, report, weights)
 
 
-def _pieces(path: Path | str, sample_rate: int, report: list[str] | None, weights: np.ndarray | None):
-    longest = PIECE_SECONDS * sample_rate // (1 if weights is None or weights.ndim == 1 else weights.shape[1])
+def _pieces(path: Path | str, sample_rate: int, report: list[str] | None, weights: np.ndarray | int | None):
+    longest = PIECE_SECONDS * sample_rate // _n_mixes(weights)
     held: list[np.ndarray] = []
     for block in _resampled_blocks(path, sample_rate, report, weights):
         held.append(block)
@@ -171,22 +171,22 @@ def _pieces(path: Path | str, sample_rate: int, report: list[str] | None, weight
 
 
 def _resampled_blocks(
-    path: Path | str, sample_rate: int, report: list[str] | None, weights: np.ndarray | None
+    path: Path | str, sample_rate: int, report: list[str] | None, weights: np.ndarray | int | None
 ) -> Iterator[np.ndarray]:
     """The file's sound as float64 at `sample_rate`, on the int16 scale, (samples,) or (samples, mixes) a block."""
     with closing(open_sound(path)) as sound:
-        if weights is None and sound.channels > 1:
-            channels = measure_channels(path)
-            weights = channels and channels.weights
+        if isinstance(weights, int):
+            weights = np.eye(sound.channels)[weights]
+        elif weights is None and (channels := measure_channels(path) if sound.channels > 1 else None):
+            weights = channels.weights
         mixed = (
             INT16_FULL_SCALE * (block[:, 0] if weights is None else block @ weights) for block in _checked(sound, path)
         )
         if sound.header.sample_rate == sample_rate:
             yield from mixed
         else:
-            n_mixes = 1 if weights is None or weights.ndim == 1 else weights.shape[1]
             rates = sound.header.sample_rate, sample_rate
-            resampler = soxr.ResampleStream(*rates, n_mixes, dtype="float64", quality="VHQ")
+            resampler = soxr.ResampleStream(*rates, _n_mixes(weights), dtype="float64", quality="VHQ")
             for block in mixed:
                 yield resampler.resample_chunk(block)
             yield resampler.resample_chunk(block[:0], last=True)
@@ -194,7 +194,11 @@ def _resampled_blocks(
             raise AudioError(path, sound.problem)
         if report is not None:
             report += ([sound.problem] if sound.problem else []) + [*sound.notes]
-            report += [_tracks_in_words(weights)] if sound.n_tracks > 1 and weights is not None else []
+            report += [_tracks_in_words(weights)] if sound.n_tracks > 1 and isinstance(weights, np.ndarray) else []
+
+
+def _n_mixes(weights: np.ndarray | int | None) -> int:
+    return weights.shape[1] if isinstance(weights, np.ndarray) and weights.ndim == 2 else 1
 
 
 def _tracks_in_words(weights: np.ndarray) -> str:
@@ -202,7 +206,8 @@ def _tracks_in_words(weights: np.ndarray) -> str:
     n_tracks, heard = len(weights), np.flatnonzero(weights.reshape(len(weights), -1).any(axis=1)) + 1
     if len(heard) == n_tracks:
         return f"has {n_tracks} audio tracks, which were all heard"
-    return f"has {n_tracks} audio tracks, of which only {', '.join(map(str, heard))} sounded loud enough and was heard"
+    which = f"track {heard[0]} was" if len(heard) == 1 else f"tracks {', '.join(map(str, heard))} were"
+    return f"has {n_tracks} audio tracks; only {which} loud enough to be heard"
 
 
 def _pause_before(stop: int, signal: np.ndarray, *, sample_rate: int) -> int:
