@@ -1,6 +1,5 @@
 """A trained model, ready to predict from images."""
 
-import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +10,7 @@ import onnxruntime
 from speaker_gender.config import GENDERS, RESULTS, ROOT
 from speaker_gender.images.views import VIEWS, View
 from speaker_gender.learning.calibration import probability
-from speaker_gender.learning.model_files import ModelError, checked_file, usable_card
+from speaker_gender.learning.model_files import OURS, ModelError, card_digest, checked_file, usable_card
 
 SHIPPED_MODEL = ROOT / "results" / "shipped" / "gender.safetensors"
 
@@ -45,11 +44,11 @@ def default_model() -> Path:
 def load_classifier(path: Path, *, threads: int = 0) -> Classifier:
     """The model in a safetensors file with its JSON card beside it. Raises ModelError for anything else.
 
-    Where the same network lies beside it as ONNX it runs by ONNX Runtime, which is there in a tenth of the time that
-    it takes to import torch, on so many threads (0: as many as there are cores).
+    Where the same network lies beside it as ONNX, and is this project's, it runs by ONNX Runtime, which is there in a
+    tenth of the time that it takes to import torch, on so many threads (0: as many as there are cores).
     """
     card = usable_card(path)
-    if ".onnx" in card["sha256"]:
+    if ".onnx" in card["sha256"] and card_digest(card) in OURS:
         predict = _onnx_predictor(path.with_suffix(".onnx"), card, threads)
     else:
         predict = _torch_predictor(path)
@@ -61,7 +60,6 @@ def _onnx_predictor(path: Path, card: dict, threads: int) -> Callable[[np.ndarra
     options.intra_op_num_threads = threads
     try:
         session = onnxruntime.InferenceSession(checked_file(path, card), options, providers=["CPUExecutionProvider"])
-        (source,) = session.get_inputs()
     except ModelError:
         raise
     except Exception as error:  # ONNX Runtime's have no base of their own
@@ -70,7 +68,7 @@ def _onnx_predictor(path: Path, card: dict, threads: int) -> Callable[[np.ndarra
 
     def predict(images: np.ndarray) -> np.ndarray:
         grey = (images[:, np.newaxis] / 255 - mean) / std
-        (scores,) = session.run(None, {source.name: grey.astype(np.float32)})
+        (scores,) = session.run(None, {"images": grey.astype(np.float32)})
         odds = (scores[:, GENDERS.index("female")] - scores[:, GENDERS.index("male")]).astype(np.float64)
         return probability(odds)
 
@@ -78,7 +76,16 @@ def _onnx_predictor(path: Path, card: dict, threads: int) -> Callable[[np.ndarra
 
 
 def _torch_predictor(path: Path) -> Callable[[np.ndarray], np.ndarray]:
-    from speaker_gender.learning import networks  # here, because torch and fastai take seconds to import
-
+    try:
+        from speaker_gender.learning import networks  # here, because torch and fastai take seconds to import
+    except ModuleNotFoundError:  # as after try.sh
+        raise ModelError(f"{path}: takes PyTorch, which bash scripts/run.sh installs") from None
     network, card = networks.load_network(path)
-    return functools.partial(networks.predict, network, normalisation=card["normalisation"])
+
+    def predict(images: np.ndarray) -> np.ndarray:
+        try:
+            return networks.predict(network, images, card["normalisation"])
+        except RuntimeError as error:  # torch's, as for images too small for the network
+            raise ModelError(f"{path}: does not fit its card ({str(error).splitlines()[0]})") from None
+
+    return predict

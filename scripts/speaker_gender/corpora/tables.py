@@ -28,7 +28,8 @@ from speaker_gender.corpora.labels import read_ages, read_genders
 from speaker_gender.corpora.librispeech import is_librispeech, librispeech_recordings
 from speaker_gender.parallel import in_parallel
 from speaker_gender.sound import reading
-from speaker_gender.sound.reading import MAX_SECONDS, SAMPLE_RATES, AudioError, printable, read_header
+from speaker_gender.sound.decoding import MAX_SECONDS, SAMPLE_RATES
+from speaker_gender.sound.reading import AudioError, printable, read_header
 from speaker_gender.sound.remote import is_url
 
 SUFFIXES = (".csv", ".tsv", ".parquet")

@@ -6,19 +6,15 @@ from pathlib import Path
 import numpy as np
 
 from speaker_gender.caching import replacing
-from speaker_gender.classifying.classification import Answer, classify_images, window_images
+from speaker_gender.classifying.classification import Answer, classify_images
 from speaker_gender.classifying.classifier import Classifier
 from speaker_gender.config import GENDERS
 from speaker_gender.showing.figures import answer_figure
-from speaker_gender.sound.reading import read_pieces
-
-MOST_WINDOWS = 6  # that are drawn of a long recording
 
 
 def draw_answer(classifier: Classifier, answer: Answer, path: Path) -> None:
     """Writes a PNG: the images of the recording's windows (six at most), and below each its Grad-CAM over it."""
-    found = (window_images(classifier, piece).images for piece in read_pieces(Path(answer.file)))
-    images = next(images for images in found if len(images))[:MOST_WINDOWS]
+    images = answer.images
     figure = answer_figure(images, explain(classifier, images), view=classifier.card["view"])
     figure.suptitle(f"{answer.answer}: female {answer.p_female:.1%}, male {answer.p_male:.1%}", fontsize=11)
     with replacing(path) as partial:
