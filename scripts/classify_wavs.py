@@ -4,9 +4,11 @@
     python scripts/classify_wavs.py FILE_OR_FOLDER… [--json | --csv] [--images DIR] [--model PATH]
                                     [--timeline csv|rttm|textgrid [--timeline-folder DIR]]
 
-Any format that libsndfile or FFmpeg reads, of any length up to twelve hours; folders are searched through.
+Any format that libsndfile or FFmpeg reads, of any length up to twelve hours; folders are searched through. Where
+different people speak in a file's channels, as in a telephone call, each channel is classified on its own.
 Prints a table, or one JSON object a line, or CSV: file, answer ("female", "male", "mixed", "unsure", "no speech" or
-"unreadable"), gender (the likelier label), p_female, p_male, seconds, windows, reason, warning, speaking time.
+"unreadable"), gender (the likelier label), p_female, p_male, seconds, windows, reason, warning, speaking time. In CSV a
+name that a spreadsheet would take for a formula begins with ./ (it is the same file).
 --timeline writes who speaks when, as <file>.gender.<form> beside each file or into a folder. --images writes a PNG for
 each classified file: what the model saw, and where it looked.
 Exit status: 0 when every file was classified, 1 when some were not or something could not be written, 2 for wrong
@@ -16,15 +18,18 @@ usage, 130 after Ctrl-C.
 import argparse
 import contextlib
 import csv
+import hashlib
 import json
 import os
 import sys
-from dataclasses import asdict
+from collections import Counter
 from pathlib import Path
 
 from speaker_gender.sound.files import sound_files
 
 MANY = 20  # files from which a terminal gets a progress bar
+LONGEST_NAME = 200  # bytes of a file name to which our own suffixes are added
+FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what a cell begins with that spreadsheets run
 COLUMNS = ("file", "answer", "gender", "p_female", "p_male", "seconds", "windows", "reason", "warning")
 
 
@@ -42,10 +47,9 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     options = parser.parse_args(arguments)
     if options.timeline_folder and not options.timeline:
         parser.error("--timeline-folder: name the form, too, such as --timeline csv")
-    try:
-        options.files, others = sound_files(options.paths)
-    except OSError as error:
-        parser.exit(2, f"{_shown(error.filename)}: cannot be read ({error.strerror})\n")
+    options.files, others, options.unreadable = sound_files(options.paths)
+    for error in options.unreadable:
+        print(f"{_shown(error.filename)}: cannot be read ({error.strerror})", file=sys.stderr)
     _name_left_out(others)
     if not options.files:
         named = ", ".join(_shown(path) for path in options.paths)
@@ -84,11 +88,12 @@ def _classify(options: argparse.Namespace, classifier) -> bool:
     """Prints the answer for each file and writes what was asked for beside it; True where anything of it failed."""
     from speaker_gender.classifying.classification import classify_recordings
 
-    failed, bar = False, _progress(len(options.files))
+    failed, bar = bool(options.unreadable), _progress(len(options.files))
+    names = _file_names(options.files)
     writer = csv.writer(sys.stdout, lineterminator="\n")
     if options.csv:
         writer.writerow([*COLUMNS, "female_seconds", "male_seconds"])
-    for path, answer in zip(options.files, classify_recordings(classifier, options.files)):
+    for path, name, answer in zip(options.files, names, classify_recordings(classifier, options.files)):
         with bar.external_write_mode() if bar else contextlib.nullcontext():
             if options.csv:
                 writer.writerow(_csv_row(answer))
@@ -96,7 +101,7 @@ def _classify(options: argparse.Namespace, classifier) -> bool:
                 print(json.dumps(_as_json(answer)) if options.json else _table_row(answer))
             sys.stdout.flush()
         failed |= answer.gender is None
-        failed |= not _write_extras(options, classifier, path, answer)
+        failed |= not _write_extras(options, classifier, path, name, answer)
         if bar:
             bar.update()
     if bar:
@@ -104,8 +109,8 @@ def _classify(options: argparse.Namespace, classifier) -> bool:
     return failed
 
 
-def _write_extras(options: argparse.Namespace, classifier, path: Path, answer) -> bool:
-    """Writes what was asked for beside the answer; False where it could not be."""
+def _write_extras(options: argparse.Namespace, classifier, path: Path, name: str, answer) -> bool:
+    """Writes what was asked for beside the answer, in a common folder by a name; False where it could not be."""
     from speaker_gender.learning.model_files import ModelError
     from speaker_gender.sound.reading import printable
 
@@ -114,13 +119,13 @@ def _write_extras(options: argparse.Namespace, classifier, path: Path, answer) -
         if options.timeline and answer.seconds is not None:
             from speaker_gender.classifying.exports import SUFFIXES, write_timeline
 
-            name = f"{_file_name(path, options.files, options.timeline_folder)}.gender{SUFFIXES[options.timeline]}"
-            target = (options.timeline_folder or path.parent) / name
+            folder = options.timeline_folder
+            target = (folder or path.parent) / f"{name if folder else _short(path.name)}{SUFFIXES[options.timeline]}"
             write_timeline(answer, target, form=options.timeline)
         if options.images and answer.gender:
             from speaker_gender.showing.explanation import draw_answer  # here: matplotlib and torch take seconds
 
-            target = options.images / f"{_file_name(path, options.files, options.images)}.png"
+            target = options.images / f"{name}.png"
             draw_answer(classifier, answer, target)
     except ModelError as error:
         print(error, file=sys.stderr)
@@ -141,33 +146,58 @@ def _progress(n_files: int):
 
 
 def silence_libraries() -> None:
-    """Leaves the standard error stream to Python: C libraries write lines of their own there.
+    """Leaves the standard streams to Python: C libraries write lines of their own there.
 
     Both streams show what their encoding lacks as escapes instead of failing.
     """
-    sys.stderr = os.fdopen(os.dup(2), "w", buffering=1, errors="backslashreplace")
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
-    sys.stdout.reconfigure(errors="backslashreplace")
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for name, number in (("stdout", 1), ("stderr", 2)):
+        stream = getattr(sys, name)
+        stream.flush()
+        own = os.fdopen(os.dup(number), "w", buffering=1, encoding=stream.encoding, errors="backslashreplace")
+        setattr(sys, name, own)
+        os.dup2(nowhere, number)
     if not sys.warnoptions:
         import warnings
 
         warnings.simplefilter("ignore")
 
 
-def _file_name(path: Path, files: list[Path], folder: Path | None) -> str:
-    """The file's name, with its number before it where another file of that name goes into the same folder."""
-    twins = [other for other in files if other.name == path.name]
-    return path.name if folder is None or len(twins) == 1 else f"{files.index(path) + 1}_{path.name}"
+def _file_names(files: list[Path]) -> list[str]:
+    """A name for what is written of each file into a common folder; no two, not even in capitals, are the same.
+
+    Where several files have one name, it has a number before it.
+    """
+    same = Counter(file.name.casefold() for file in files)
+    taken, names = set(same), []
+    for number, file in enumerate(files, start=1):
+        name = file.name
+        while same[file.name.casefold()] > 1 and name.casefold() in taken:
+            name, number = f"{number}_{file.name}", number + len(files)
+        taken.add(name.casefold())
+        names.append(_short(name))
+    return names
+
+
+def _short(name: str) -> str:
+    """A file name to which suffixes can be added: file systems take 255 bytes."""
+    content = os.fsencode(name)
+    if len(content) <= LONGEST_NAME:
+        return name
+    digest = hashlib.sha256(content).hexdigest()[:8]
+    return f"{content[: LONGEST_NAME - 9].decode(errors='ignore')}~{digest}"
 
 
 def _as_json(answer) -> dict:
-    found = asdict(answer)
+    found = {name: value for name, value in vars(answer).items() if name != "images"}
     found["timeline"] = [stretch._asdict() for stretch in answer.timeline]
     return found
 
 
 def _csv_row(answer) -> list:
     row = [getattr(answer, column) for column in COLUMNS]
+    if answer.file.startswith(FORMULA):
+        row[0] = os.path.join(os.curdir, answer.file)
     return [*row, answer.speaking_time.get("female"), answer.speaking_time.get("male")]
 
 
@@ -192,7 +222,7 @@ if __name__ == "__main__":
     except OSError as error:  # of the stream that the answers go to
         if not isinstance(error, BrokenPipeError):  # where the reader has read enough
             print(f"The answers cannot be written ({error.strerror})", file=sys.stderr)
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        os.dup2(1, sys.stdout.fileno())  # which leads nowhere
         sys.exit(1)
     except KeyboardInterrupt:
         print("\nStopped", file=sys.stderr)

@@ -111,12 +111,8 @@ def main() -> int:
         return 1
     try:
         corpus = resolve_corpus()
-        one_gender = has_one_gender(corpus)
     except CorpusError as error:
         print(error, file=sys.stderr)
-        return 1
-    if one_gender:
-        print(f"{corpus.folder}: speakers of one gender only; there is nothing to tell apart", file=sys.stderr)
         return 1
     print(f"Corpus: {corpus.title}")
     started = time.perf_counter()
@@ -128,13 +124,6 @@ def main() -> int:
             return 1
     print(f"Done in {time.perf_counter() - started:.0f} s; to read: {corpus.results / 'notebooks'}")
     return 0
-
-
-def has_one_gender(corpus) -> bool:
-    """Whether the corpus's metadata, where it has any, tell of speakers of one gender only."""
-    from speaker_gender.corpora.audiomnist import METADATA, load_speakers
-
-    return (corpus.folder / METADATA).is_file() and load_speakers(corpus)["gender"].nunique() < 2
 
 
 def has_few_speakers(corpus) -> bool:

@@ -1,9 +1,12 @@
 # Sourced by run.sh, test.sh and try.sh: goes to the project's root and defines `set_up .venv` (of requirements.txt) and
 # `set_up .venv-try` (of requirements-try.txt). Either leaves in $python the interpreter of that virtual environment,
-# with the tested versions in it. It installs only what has changed, and makes an environment again that was left
-# half-made or whose Python is gone.
+# with the tested versions in it. uv makes it, and brings a Python where the system's is too old. What has not changed
+# is not installed again; what was left half-made is made again.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
+unset PIP_USER PIP_TARGET PIP_PREFIX PIP_REQUIRE_VIRTUALENV # they would have packages put elsewhere
+unset PYTHONSAFEPATH PYTHONHOME                             # these would hide the project's modules, or Python's own
+export OMP_WAIT_POLICY=${OMP_WAIT_POLICY:-PASSIVE}          # a spinning thread slows down whatever else runs
 
 fail() {
     echo "$1" >&2
@@ -14,91 +17,75 @@ venv_python() { # of an environment
     if [ -x "$1/Scripts/python.exe" ]; then echo "$1/Scripts/python.exe"; else echo "$1/bin/python"; fi
 }
 
-python_version() { # 3.13; nothing where that Python does not run
-    "$1" -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null || true
+python_of() { # its version, such as 3.13; nothing where it does not run or is too old or too new
+    "$(venv_python "$1")" -c "import sys; (3, 11) <= sys.version_info < (3, 15) and print('%d.%d' % sys.version_info[:2])" \
+        2>/dev/null || true
 }
 
 wanted() { # what is written into an environment when it is whole
-    echo "Python $(python_version "$(venv_python "$1")"), requirements $(cat requirements*.txt *.lock | cksum)"
+    echo "Python $(python_of "$1"), requirements $(cat requirements*.txt *.lock | cksum)"
 }
 
 is_whole() {
-    [ "$(cat "$1/installed" 2>/dev/null || true)" = "$(wanted "$1")" ]
+    [ -f "$1/installed" ] && [ "$(cat "$1/installed")" = "$(wanted "$1")" ]
 }
 
-is_broken() { # its making was interrupted, its Python does not run, or it is another one than installed into it
-    local version
-    version=$(python_version "$(venv_python "$1")")
-    [ -e "$1/unfinished" ] || [ -z "$version" ] || { grep -q "^Python" "$1/installed" 2>/dev/null &&
-        ! grep -qF "Python $version," "$1/installed"; }
+# Held through an open file, the lock goes with the process, however that ends. Git Bash has no such locks.
+lock() {
+    { exec 9> .setup.lock; } 2>/dev/null || fail "$PWD cannot be written to: copy the project to a folder that can"
+    if command -v flock >/dev/null; then
+        flock -n 9 || { echo "Waiting for another set-up of this project …" && flock 9; }
+    else
+        python3 -c "import fcntl; fcntl.flock(9, fcntl.LOCK_EX)" 2>/dev/null || true
+    fi
 }
 
-find_python() { # not one of an environment, which may be about to go
-    local candidate candidates=(python3 python python3.14 python3.13 python3.12 python3.11)
-    if [ -n "${PYTHON:-}" ]; then candidates=("$PYTHON"); fi
-    for candidate in "${candidates[@]}"; do
-        if "$candidate" -c "import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 15))" 2>/dev/null; then
-            "$candidate" -c "import sys; print(getattr(sys, '_base_executable', sys.executable))"
+unlock() {
+    exec 9>&-
+}
+
+find_uv() { # one that knows PyTorch's indexes: on the PATH, or else in a folder of its own
+    local candidate
+    for candidate in "$(command -v uv || true)" .uv/bin/uv .uv/Scripts/uv.exe; do
+        if [ -x "$candidate" ] && "$candidate" pip install --help 2>/dev/null | grep -q -e --torch-backend; then
+            uv=$candidate
             return
         fi
     done
-    fail "Python 3.11 to 3.14 is needed; name it with PYTHON=/path/to/python"
+    for candidate in ${PYTHON:-python3 python}; do
+        if "$candidate" -c "import ensurepip, venv" 2>/dev/null; then
+            "$candidate" -m venv --clear .uv
+            uv=$(dirname "$(venv_python .uv)")/uv
+            "$(venv_python .uv)" -m pip install --no-user --quiet --disable-pip-version-check "uv>=0.9" && return
+            fail "uv cannot be installed from the package index: is it reached? (or install uv yourself: pip install uv)"
+        fi
+    done
+    fail "uv or a Python with venv is needed (sudo apt install python3-venv, or name one with PYTHON=/path/to/python)"
 }
 
-has_gpu() {
-    nvidia-smi -L >/dev/null 2>&1 || compgen -G "/dev/nvidia[0-9]*" >/dev/null
-}
-
-pip_setting() { # uv does not read pip's own settings: mirrors, and folders of wheels
-    local variable
-    variable=PIP_$(echo "$1" | tr 'a-z-' 'A-Z_')
-    echo ${!variable:-$("$base" -m pip config get "global.$1" 2>/dev/null || true)} # unquoted: lines become words
-}
-
-find_uv() { # one that knows PyTorch's indexes: on the PATH, or else in the environment
-    local uv
-    uv=$(command -v uv || true)
-    if [ -z "$uv" ] || ! "$uv" pip install --help 2>/dev/null | grep -q -e --torch-backend; then
-        "$python" -m pip install --quiet --disable-pip-version-check "uv>=0.9" >&2 ||
-            fail "uv cannot be installed into $environment; delete that folder, or install uv yourself (pip install uv)"
-        uv=$(dirname "$python")/uv
-    fi
-    echo "$uv"
+use_pip_settings() { # uv does not read pip's own: a mirror of the package index, and folders of wheels
+    local setting
+    setting=${PIP_INDEX_URL:-$("$(venv_python "$environment")" -m pip config get global.index-url 2>/dev/null || true)}
+    if [ -n "$setting" ]; then export UV_DEFAULT_INDEX=${UV_DEFAULT_INDEX:-$setting}; fi
+    if [ -n "${PIP_FIND_LINKS:-}" ]; then export UV_FIND_LINKS=${UV_FIND_LINKS:-${PIP_FIND_LINKS// /,}}; fi
+    if ! [ -w "${HOME:-/nonexistent}" ]; then export UV_NO_CACHE=1; fi
 }
 
 uv_install() { # at the tested versions
-    "$uv" pip install --quiet --python "$python" --constraints requirements.lock "$@"
+    "$uv" pip install --quiet --python "$(venv_python "$environment")" --constraints requirements.lock "$@"
 }
 
 make_environment() {
-    local base uv process
     if [ "$(uname -s) $(uname -m)" = "Darwin x86_64" ]; then fail "ONNX Runtime has no builds for Intel Macs"; fi
-    if ! [ -w . ]; then fail "$PWD cannot be written to: copy the project to a folder that can"; fi
-    process=$(cat "$environment/unfinished" 2>/dev/null || true)
-    if [ -n "$process" ] && kill -0 "$process" 2>/dev/null; then
-        echo "Waiting for process $process, which is making $environment …"
-        while kill -0 "$process" 2>/dev/null; do sleep 1; done
-        if is_whole "$environment"; then return; fi
+    find_uv
+    if [ -e "$environment/unfinished" ] || [ -z "$(python_of "$environment")" ]; then
+        if [ -e "$environment" ]; then echo "Making $environment again: it was left half-made, or its Python is gone …"; fi
+        "$uv" venv --quiet --seed --clear --python "${PYTHON:->=3.11,<3.15}" "$environment" ||
+            fail "Python 3.11 to 3.14 is needed; name it with PYTHON=/path/to/python"
     fi
-    base=$(find_python)
-    if [ -e "$environment" ] && is_broken "$environment"; then
-        echo "Making $environment again: it was left half-made, or its Python has changed …"
-        rm -rf "$environment"
-    fi
-    if ! [ -e "$environment" ]; then
-        if ! "$base" -c "import ensurepip, venv" 2>/dev/null; then
-            fail "$base cannot make virtual environments: install python3-venv (sudo apt install python3-venv)"
-        fi
-        mkdir "$environment"
-        echo "*" > "$environment/.gitignore"
-        echo $$ > "$environment/unfinished"
-        "$base" -m venv "$environment"
-    fi
-    python=$(venv_python "$environment")
     use_pip_settings
-    uv=$(find_uv)
-    [ -e "$environment/unfinished" ] || uv_install --dry-run -r "$requirements" # ends here before anything is touched
-    echo $$ > "$environment/unfinished"
+    if [ -e "$environment/installed" ]; then uv_install --dry-run -r "$requirements"; fi # ends here before it is touched
+    touch "$environment/unfinished"
     if [ "$requirements" = requirements.txt ]; then
         echo "Installing requirements (once, some minutes) …"
         install_with_torch
@@ -112,20 +99,9 @@ make_environment() {
     rm "$environment/unfinished"
 }
 
-use_pip_settings() {
-    local setting
-    setting=$(pip_setting index-url)
-    if [ -n "$setting" ]; then export UV_DEFAULT_INDEX=${UV_DEFAULT_INDEX:-$setting}; fi
-    setting=$(pip_setting find-links)
-    if [ -n "$setting" ]; then export UV_FIND_LINKS=${UV_FIND_LINKS:-${setting// /,}}; fi
-    setting=$(pip_setting extra-index-url)
-    if [ -n "$setting" ]; then export UV_INDEX=${UV_INDEX:-$setting} UV_INDEX_STRATEGY=unsafe-best-match; fi
-    if ! [ -w "${HOME:-/nonexistent}" ]; then export UV_NO_CACHE=1; fi
-}
-
 install_with_torch() { # without a GPU, builds of PyTorch for the processor: a tenth of the size
     local backend=cpu
-    if has_gpu; then backend=auto; fi
+    if nvidia-smi -L >/dev/null 2>&1 || compgen -G "/dev/nvidia[0-9]*" >/dev/null; then backend=auto; fi
     if UV_HTTP_RETRIES=0 uv_install --dry-run --reinstall --no-deps --torch-backend "$backend" torch torchvision \
         2>/dev/null; then
         uv_install -r requirements.txt --torch-backend "$backend"
@@ -138,7 +114,7 @@ install_with_torch() { # without a GPU, builds of PyTorch for the processor: a t
 # What numba keeps of its compiling is wrong for ever once two processes have written it at the same time.
 warm_up() {
     echo "Compiling what librosa needs …"
-    PYTHONPATH=scripts "$python" -c "
+    PYTHONPATH=scripts "$(venv_python "$environment")" -c "
 import librosa, numpy
 from speaker_gender.sound.pitch import pitch_track
 signal = numpy.sin(numpy.arange(16_000) / 20)
@@ -151,21 +127,24 @@ set_up() {
     environment=$1
     requirements=requirements${environment#.venv}.txt
     if [ "$environment" != .venv ] && is_whole .venv; then environment=.venv; fi
-    if ! is_whole "$environment"; then make_environment; fi
+    if ! is_whole "$environment"; then
+        lock
+        is_whole "$environment" || make_environment # another set-up may have made it meanwhile
+        unlock
+    fi
     python=$(venv_python "$environment")
-    export OMP_WAIT_POLICY=${OMP_WAIT_POLICY:-PASSIVE} # a spinning thread slows down whatever else runs
 }
 
-# What the tests of scripts/beyond_one_machine.md need; without it they are skipped, each with the reason.
-add_cluster() {
-    local base uv
-    if [ "$(cat "$environment/cluster" 2>/dev/null || true)" = "$(wanted "$environment")" ]; then return; fi
-    base=$(find_python)
+# Requirements of checks, and of scripts/beyond_one_machine.md, whose tests are skipped without them.
+add() { # NAME: of requirements-NAME.txt
+    if [ "$(cat "$environment/$1" 2>/dev/null || true)" = "$(wanted "$environment")" ]; then return; fi
+    lock
+    find_uv
     use_pip_settings
-    uv=$(find_uv)
-    if uv_install -r requirements-cluster.txt; then
-        wanted "$environment" > "$environment/cluster"
+    if uv_install -r "requirements-$1.txt"; then
+        wanted "$environment" > "$environment/$1"
     else
-        echo "Dask and what goes with it could not be installed: their tests will be skipped"
+        echo "requirements-$1.txt could not be installed"
     fi
+    unlock
 }

@@ -29,12 +29,7 @@ def test_freed_memory_is_kept(inherited):
         int(subprocess.check_output([sys.executable, "-c", code], env=environment, cwd=ROOT))
         for code, environment in (
             (FREED_AGAIN_AND_AGAIN, plain),
-            (
-                FREED_AGAIN_AND_AGAIN
-                if inherited
-                else f"from speaker_gender.config import keep_freed_memory\nkeep_freed_memory()\n{FREED_AGAIN_AND_AGAIN}",
-                kept,
-            ),
+            (FREED_AGAIN_AND_AGAIN if inherited else KEEP + FREED_AGAIN_AND_AGAIN, kept),
         )
     ]
     assert faults[1] < faults[0] / 2

@@ -15,26 +15,29 @@ from speaker_gender.config import ROOT
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="the stand-ins are shell scripts")
 
-# A Python whose environments hold a copy of it, and that installs uv only. Programs are handed on to a real one.
+# A Python that installs uv only. Programs are handed on to a real one.
 PYTHON = """#!/bin/sh
 case "$*" in
-    "-m venv "*)
-        mkdir -p "$3/bin" && cp "$0" "$3/bin/python" && touch "$3/bin/pip"
-        if [ -n "$VENV_HANGS" ]; then touch "$VENV_HANGS"; sleep 60; fi ;;
     "-c import ensurepip"*) [ -z "$NO_VENV" ] ;;
-    "-c import sys; print(getattr"*) command -v "$0" ;;
-    "-c import sys; print("*) echo "VERSION" ;;
-    "-m pip install "*) cp "$(command -v uv-to-install)" "$(dirname "$0")/uv" ;;
-    "-m pip config get global.extra-index-url") [ -n "$MIRROR" ] && echo "$MIRROR" ;;
+    "-m venv --clear "*) mkdir -p "$4/bin" && cp "$(command -v python3)" "$4/bin/python" ;;
+    "-m pip install "*uv*) cp "$(command -v uv-to-install)" "$(dirname "$0")/uv" ;;
     "-m pip config "*) exit 1 ;;
+    "-c"*version_info*) [ -n "VERSION" ] && echo VERSION ;;
     "-c"*librosa*) echo "compiled" >> "$LOG" ;;
     *) exec REAL "$@" ;;
 esac
 """
 UV = """#!/bin/sh
-if [ "$*" = "pip install --help" ]; then echo " --torch-backend <TORCH_BACKEND>"; exit; fi
-echo "uv $* [$UV_INDEX]" >> "$LOG"
-case "$*" in *--torch-backend*) [ -z "$NO_TORCH_INDEX" ] ;; esac
+case "$*" in
+    "pip install --help") echo " --torch-backend <TORCH_BACKEND>"; exit ;;
+    "venv "*) for last; do :; done; [ -z "$NO_PYTHON" ] || exit 2
+        mkdir -p "$last/bin" && cp "$(command -v python3)" "$last/bin/python" ;;
+esac
+echo "uv $* [$UV_DEFAULT_INDEX]" >> "$LOG"
+case "$*" in
+    *"-r requirements.txt"*) if [ -n "$HANGS" ]; then touch "$HANGS"; exec sleep 60; fi; [ -z "$NO_INDEX" ] ;;
+    *--torch-backend*) [ -z "$NO_TORCH_INDEX" ] ;;
+esac
 """
 
 
@@ -45,13 +48,11 @@ class Project:
         self.folder, self.programs, self.log = folder / "project", folder / "bin", folder / "log"
         (self.folder / "scripts").mkdir(parents=True)
         self.programs.mkdir()
-        for name in ("requirements.txt", "requirements-try.txt", "requirements.lock"):
-            shutil.copy(ROOT / name, self.folder)
-        for name in ("setup.sh", "run.sh", "try.sh", "test.sh"):
-            shutil.copy(ROOT / "scripts" / name, self.folder / "scripts")
+        for path in (*ROOT.glob("requirements*"), *(ROOT / "scripts").glob("*.sh")):
+            shutil.copy(path, self.folder / path.relative_to(ROOT))
         for name in ("run_notebooks.py", "app.py"):
             (self.folder / "scripts" / name).write_text("import sys; print('started', *sys.argv[1:])")
-        self.program("python3", python())
+        self.program("python3", PYTHON.replace("VERSION", "3.11").replace("REAL", sys.executable))
         self.program("uv-to-install", UV)
 
     def program(self, name: str, text: str) -> None:
@@ -59,31 +60,28 @@ class Project:
         path.write_text(text)
         path.chmod(0o755)
 
-    def environment(self, **variables: str) -> dict[str, str]:
+    def start(self, *command: str, **variables: str) -> subprocess.Popen:
         own = {name: value for name, value in os.environ.items() if not name.startswith(("PIP_", "UV_", "PYTHON"))}
-        path = f"{self.programs}:/usr/bin:/bin"
-        return own | {"PATH": path, "LOG": str(self.log), "HOME": str(self.folder.parent)} | variables
+        own |= {"PATH": f"{self.programs}:/usr/bin:/bin", "LOG": str(self.log), "HOME": str(self.folder.parent)}
+        return subprocess.Popen(
+            command or ("bash", "scripts/run.sh", "01"),
+            cwd=self.folder,
+            env=own | variables,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
 
     def run(self, *command: str, **variables: str) -> tuple[int, str, list[str]]:
         """Exit status, output, and what uv was asked to do."""
         self.log.unlink(missing_ok=True)
-        ended = subprocess.run(
-            command or ("bash", "scripts/run.sh", "01"),
-            cwd=self.folder,
-            env=self.environment(**variables),
-            capture_output=True,
-            text=True,
-            timeout=60,
-        )
-        done = self.log.read_text().splitlines() if self.log.exists() else []
-        return ended.returncode, ended.stdout + ended.stderr, done
+        process = self.start(*command, **variables)
+        output, _ = process.communicate(timeout=100)
+        return process.returncode, output, self.log.read_text().splitlines() if self.log.exists() else []
 
     def __truediv__(self, name: str) -> Path:
         return self.folder / name
-
-
-def python(version: str = "3.11") -> str:
-    return PYTHON.replace("VERSION", version).replace("REAL", sys.executable)
 
 
 @pytest.fixture
@@ -97,145 +95,102 @@ def no_gpu():
         pytest.skip("this machine has an NVIDIA GPU")
 
 
+def wait_for(path: Path, process: subprocess.Popen) -> None:
+    while not path.exists():
+        assert process.poll() is None, process.stdout.read()
+        time.sleep(0.01)
+
+
 def test_a_first_run_installs_builds_for_the_processor_and_starts(project, no_gpu):
-    status, output, done = project.run()
+    status, output, done = project.run(PIP_USER="1", PIP_TARGET="/elsewhere", PYTHONSAFEPATH="1")
     assert (status, output.splitlines()[-1]) == (0, "started 01")
-    install = next(line for line in done if "--dry-run" not in line)
-    assert "-r requirements.txt" in install and "--constraints requirements.lock" in install
-    assert "--torch-backend cpu" in install
+    assert "uv venv --quiet --seed --clear --python >=3.11,<3.15 .venv" in done[0]
+    install = next(line for line in done if "-r requirements.txt" in line)
+    assert "--constraints requirements.lock" in install and "--torch-backend cpu" in install
     assert done[-1] == "compiled"
     assert (project / ".venv/installed").read_text().startswith("Python 3.11, requirements ")
-    assert (project / ".venv/.gitignore").read_text() == "*\n"
     assert not (project / ".venv/unfinished").exists()
 
 
 def test_a_second_run_installs_nothing_and_changed_requirements_are_installed(project):
     project.run()
-    status, output, done = project.run()
-    assert (status, output, done) == (0, "started 01\n", [])
+    assert project.run() == (0, "started 01\n", [])
     with (project / "requirements.lock").open("a") as lock:
         lock.write("# newer\n")
     status, output, done = project.run()
-    assert status == 0 and "again" not in output
+    assert status == 0 and "again" not in output and not any("uv venv" in line for line in done)
     assert any("-r requirements.txt" in line and "--dry-run" not in line for line in done)
 
 
 def test_without_pytorchs_index_the_default_builds_are_taken_and_it_says_so(project):
     status, output, done = project.run(NO_TORCH_INDEX="1")
-    assert status == 0
-    assert "PyTorch's own index cannot be reached" in output
-    assert all("--torch-backend" not in line for line in done if "--dry-run" not in line)
+    assert status == 0 and "PyTorch's own index cannot be reached" in output
+    assert any("-r requirements.txt" in line and "--torch-backend" not in line for line in done)
 
 
 def test_with_a_gpu_uv_chooses_the_builds(project):
-    project.program("nvidia-smi", "#!/bin/sh\necho GPU 0\n")
-    _, _, done = project.run()
-    assert any("-r requirements.txt --torch-backend auto" in line for line in done)
+    project.program("nvidia-smi", "#!/bin/sh\n")
+    assert any("--torch-backend auto" in line for line in project.run()[2])
 
 
-def test_a_uv_on_the_path_is_used_unless_it_is_too_old(project):
-    project.program("uv", UV)
-    project.run()
-    assert not (project / ".venv/bin/uv").exists()
-    shutil.rmtree(project / ".venv")
-    project.program("uv", "#!/bin/sh\n[ $2 = install ] && echo old\n")
-    status, _, done = project.run()
-    assert status == 0 and (project / ".venv/bin/uv").exists() and done
+@pytest.mark.parametrize("too_old", [False, True])
+def test_a_uv_on_the_path_is_used_unless_it_is_too_old(project, too_old):
+    project.program("uv", UV.replace("--torch-backend <", "<") if too_old else UV)
+    assert project.run()[0] == 0
+    assert (project / ".uv").exists() == too_old
 
 
 def test_uv_gets_the_mirror_that_pip_was_given_unless_it_has_its_own(project):
-    for variables, used in (({}, "mirror"), ({"UV_INDEX": "https://own.example"}, "own")):
-        status, _, done = project.run(MIRROR="https://mirror.example", **variables)
-        assert status == 0 and all(f"[https://{used}.example]" in line for line in done if line.startswith("uv"))
-        shutil.rmtree(project / ".venv")
+    assert project.run(PIP_INDEX_URL="https://mirror/simple")[2][-2].endswith("[https://mirror/simple]")
+    shutil.rmtree(project / ".venv")
+    done = project.run(PIP_INDEX_URL="https://mirror/simple", UV_DEFAULT_INDEX="https://own/simple")[2]
+    assert done[-2].endswith("[https://own/simple]")
 
 
-def test_what_ctrl_c_left_half_made_is_made_again(project, tmp_path):
-    hangs = tmp_path / "hangs"
-    first = subprocess.Popen(
-        ["bash", "scripts/run.sh"],
-        cwd=project.folder,
-        env=project.environment(VENV_HANGS=str(hangs)),
-        start_new_session=True,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a background job's children ignore it
-    )
-    while not hangs.exists():
-        time.sleep(0.01)
-    deadline = time.monotonic() + 10
-    while first.poll() is None and time.monotonic() < deadline:  # a shell may be between two programs
-        os.killpg(first.pid, signal.SIGINT)
-        time.sleep(0.1)
-    assert first.returncode
-    assert (project / ".venv/bin/python").exists() and not (project / ".venv/installed").exists()
-    status, output, done = project.run()
-    assert status == 0 and "started" in output and done
-    assert [line for line in output.splitlines() if ".venv again" in line]
-
-
-def test_another_terminal_that_is_installing_is_waited_for(project):
-    project.run()
-    stamp = (project / ".venv/installed").read_text()
-    (project / ".venv/installed").unlink()
-    other = subprocess.Popen(["sleep", "60"])
-    (project / ".venv/unfinished").write_text(f"{other.pid}\n")
-    waiting = subprocess.Popen(
-        ["bash", "scripts/run.sh"], cwd=project.folder, env=project.environment(), stdout=subprocess.PIPE, text=True
-    )
-    assert f"Waiting for process {other.pid}" in waiting.stdout.readline()
-    time.sleep(1)
-    assert waiting.poll() is None
-    (project / ".venv/installed").write_text(stamp)
-    (project / ".venv/unfinished").unlink()
-    other.kill()
-    other.wait()
-    assert waiting.communicate(timeout=20)[0] == "started\n"
-
-
-@pytest.mark.parametrize("change", ["upgraded", "gone"])
-def test_an_environment_whose_python_changed_is_made_again(project, change):
-    project.run()
-    if change == "upgraded":
-        project.program("python3", python("3.13"))
-        shutil.copy(project.programs / "python3", project / ".venv/bin/python")
-    else:
-        (project / ".venv/bin/python").unlink()
-        (project / ".venv/bin/python").symlink_to("/nonexistent/python3")
-    (project / ".venv/left_over").touch()
+def test_what_was_killed_half_made_is_made_again_and_the_lock_goes_with_its_holder(project, tmp_path):
+    process = project.start(HANGS=str(tmp_path / "hangs"))
+    wait_for(tmp_path / "hangs", process)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    assert (project / ".venv/unfinished").exists()
+    (project / ".venv/unfinished").write_text("1\n")  # an earlier version wrote there whom to wait for
     status, output, _ = project.run()
-    assert status == 0 and output.count("Making .venv again") == 1
-    assert not (project / ".venv/left_over").exists()
-    assert project.run()[1] == "started 01\n"
+    assert status == 0 and "Making .venv again" in output and "Waiting" not in output
 
 
-def test_a_failed_install_is_not_taken_for_a_whole_one(project):
-    project.program("uv-to-install", UV.replace("case", "exit 1\ncase"))
-    assert project.run()[0] != 0
-    assert not (project / ".venv/installed").exists()
-    project.program("uv-to-install", UV)
-    assert project.run()[0] == 0
+def test_three_at_once_install_once(project, tmp_path):
+    first = project.start(HANGS=str(tmp_path / "hangs"))
+    wait_for(tmp_path / "hangs", first)
+    others = [project.start() for _ in range(2)]
+    for other in others:
+        assert "Waiting for another set-up" in other.stdout.readline()
+    os.killpg(first.pid, signal.SIGKILL)
+    first.wait()
+    for other in others:
+        assert other.communicate(timeout=100)[0].endswith("started 01\n") and other.returncode == 0
+    assert project.log.read_text().count("compiled") == 1
 
 
-def test_a_whole_environment_stays_when_what_is_new_cannot_be_had(project):
+def test_an_environment_whose_python_is_gone_is_made_again(project):
     project.run()
-    (project / ".venv/bin/uv").write_text(UV.replace("case", "exit 1\ncase"))
-    project.program("uv-to-install", UV.replace("case", "exit 1\ncase"))
+    (project / ".venv/bin/python").unlink()
+    status, output, done = project.run()
+    assert status == 0 and "Making .venv again" in output and done[-1] == "compiled"
+
+
+def test_a_failed_install_is_not_taken_for_a_whole_one_and_a_whole_one_stays(project):
+    assert project.run(NO_INDEX="1")[0] != 0 and not (project / ".venv/installed").exists()
+    assert project.run()[0] == 0
     with (project / "requirements.lock").open("a") as lock:
         lock.write("# newer\n")
-    assert project.run()[0] != 0
+    assert project.run(NO_INDEX="1")[0] != 0
     assert (project / ".venv/installed").exists() and not (project / ".venv/unfinished").exists()
 
 
-def test_debian_without_venv_gets_one_line(project):
+def test_what_is_missing_is_one_line(project):
     status, output, _ = project.run(NO_VENV="1")
     assert status == 1 and len(output.splitlines()) == 1 and "python3-venv" in output
-    assert not (project / ".venv").exists()
-
-
-def test_no_python_that_can_be_used_gets_one_line(project):
-    project.program("python3", "#!/bin/sh\nexit 1\n")
-    status, output, _ = project.run(PYTHON="python3")
+    status, output, _ = project.run(NO_PYTHON="1")
     assert (status, output) == (1, "Python 3.11 to 3.14 is needed; name it with PYTHON=/path/to/python\n")
 
 
@@ -276,7 +231,7 @@ def names(text: str) -> set[str]:
 
 def test_the_lock_holds_every_requirement_but_none_of_cudas_packages():
     locked = names((ROOT / "requirements.lock").read_text())
-    assert names((ROOT / "requirements.txt").read_text()) | names((ROOT / "requirements-try.txt").read_text()) <= locked
+    assert all(names(path.read_text()) <= locked for path in ROOT.glob("requirements*.txt"))
     assert not [name for name in locked if name.startswith(("nvidia-", "cuda-", "triton"))]
     assert not names((ROOT / "requirements-try.txt").read_text()) & {"torch", "fastai", "jupyter", "silero-vad"}
 

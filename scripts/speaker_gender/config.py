@@ -26,6 +26,7 @@ class Settings:
     workspace: Path = ROOT
     recompute: str = ""  # '1': use no cached result; seconds since 1970: none that is older
     accept_lost: str = "0"  # recordings that may be unreadable before generation, training and evaluation refuse
+    allow_urls: str | None = None  # schemes and hosts of recordings that may be fetched: s3://bucket,https://host
     cluster: str | None = None  # address of a Dask scheduler
     smoke: bool = False  # the tests' quick run of the notebooks: the same steps, the least work
     resnet34_weights: str | None = None  # a safetensors file, or 'none' for training from scratch

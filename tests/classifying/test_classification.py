@@ -1,6 +1,7 @@
 """From files to answers: one for each, with a reason where there is none, in a table or as JSON."""
 
 import json
+import os
 import subprocess
 import sys
 from dataclasses import asdict, replace
@@ -22,11 +23,11 @@ from speaker_gender.classifying.classification import (
     combine,
     windows_of,
 )
-from speaker_gender.classifying.classifier import load_classifier
+from speaker_gender.classifying.classifier import SHIPPED_MODEL, load_classifier
 from speaker_gender.config import ROOT
 from speaker_gender.images.views import VIEWS
 from speaker_gender.learning.calibration import log_odds
-from speaker_gender.learning.model_files import ModelError, write_model
+from speaker_gender.learning.model_files import OURS, ModelError, card_digest, write_model
 from speaker_gender.learning.networks import Ensemble, load_network, make_network, predict, save_network, to_onnx
 from speaker_gender.learning.recipes import Recipe
 from speaker_gender.sound.reading import read_signal
@@ -46,6 +47,12 @@ def model(network, tmp_path_factory):
     path = tmp_path_factory.mktemp("model") / "gender.safetensors"
     save_network(network, CARD, path)
     return path
+
+
+@pytest.fixture
+def ours(monkeypatch):
+    """Lets the ONNX graph beside any card be run, as if the card were this project's."""
+    monkeypatch.setattr("speaker_gender.classifying.classifier.card_digest", lambda card: next(iter(OURS)))
 
 
 def other_model(network, tmp_path, **changes):
@@ -123,15 +130,16 @@ def test_wrong_usage_is_exit_status_2(tmp_path, arguments):
     assert stopped.value.code == 2
 
 
-def test_a_folder_that_may_not_be_read_is_one_line(tmp_path, monkeypatch, capsys):
-    def refuse(folder, onerror, **_):
-        onerror(PermissionError(13, "Permission denied", str(folder)))
+def test_a_folder_that_may_not_be_read_is_one_line_and_the_others_are_answered(model, wav, monkeypatch, capsys):
+    def walk(folder, onerror, _walk=os.walk, **options):
+        onerror(PermissionError(13, "Permission denied", str(folder / "lost+found")))
+        return _walk(folder, onerror=onerror, **options)
 
-    monkeypatch.setattr("os.walk", refuse)
-    with pytest.raises(SystemExit) as stopped:
-        classify_wavs.main([str(tmp_path)])
-    assert stopped.value.code == 2
-    assert capsys.readouterr().err == f"{tmp_path}: cannot be read (Permission denied)\n"
+    monkeypatch.setattr("os.walk", walk)
+    assert classify_wavs.main([str(wav.parent), "--json", "--model", str(model)]) == 1
+    out, err = capsys.readouterr()
+    assert err == f"{wav.parent / 'lost+found'}: cannot be read (Permission denied)\n"
+    assert [json.loads(line)["gender"] is not None for line in out.splitlines()] == [True] * 6
 
 
 def test_a_folder_without_a_sound_file_is_one_line(tmp_path, capsys):
@@ -207,6 +215,10 @@ def test_images_that_cannot_be_written_do_not_end_the_answers(model, wav, tmp_pa
         {"classes": ["male", "female"]},
         {"image_size": [32]},
         {"image_size": [32, 10**9]},
+        {"image_size": [True, True]},
+        {"recipe": {"architecture": "small", "image_size": [10**6, 30]}, "seeds": [1]},
+        {"seeds": list(range(20))},
+        {"normalisation": {"mean": 10**400, "std": 1}},
         {"normalisation": {"mean": 0.1, "std": 0.0}},
         {"normalisation": {"mean": "0.1", "std": 1}},
         {"calibration": {"slope": float("nan"), "intercept": 0.0}},
@@ -232,7 +244,7 @@ def test_a_card_that_is_none_is_one_line(network, tmp_path, text):
     "architecture, greys",
     [("small", (0, 256)), pytest.param("resnet34", (38, 44), marks=pytest.mark.slow)],  # greys that leave them unsure
 )
-def test_onnx_gives_the_answers_of_torch(tmp_path, architecture, greys):
+def test_onnx_gives_the_answers_of_torch(ours, tmp_path, architecture, greys):
     recipe = replace(RECIPE, architecture=architecture)
     set_seed(0)
     network, card = make_network(recipe), CARD | {"recipe": asdict(recipe)}
@@ -244,7 +256,7 @@ def test_onnx_gives_the_answers_of_torch(tmp_path, architecture, greys):
     assert by_onnx == pytest.approx(by_torch, abs=1e-6) and np.ptp(by_torch) > 1e-4
 
 
-def test_an_ensemble_answers_with_the_mean_of_its_members_scores_by_torch_and_by_onnx(tmp_path):
+def test_an_ensemble_answers_with_the_mean_of_its_members_scores_by_torch_and_by_onnx(ours, tmp_path):
     recipe, size = Recipe(architecture="small", image_size=(32, 56)), (32, 56)
     members = []
     for seed in range(3):
@@ -266,7 +278,7 @@ def test_the_onnx_file_tells_nothing_of_the_machine_that_made_it(network):
 
 
 @pytest.mark.parametrize("suffix", [".safetensors", ".onnx"])
-def test_a_model_file_that_was_tampered_with_is_refused(network, tmp_path, suffix):
+def test_a_model_file_that_was_tampered_with_is_refused(ours, network, tmp_path, suffix):
     path = tmp_path / "gender.safetensors"
     save_network(network, CARD, path, onnx=to_onnx(network, RECIPE.image_size))
     file = path.with_suffix(suffix)
@@ -287,7 +299,26 @@ def test_a_model_of_another_form_of_its_view_is_refused_in_one_line(network, tmp
     assert "\n" not in str(error.value)
 
 
-def test_an_onnx_file_that_is_none_is_one_line(network, tmp_path):
+def test_a_strangers_onnx_graph_is_not_run(network, model, tmp_path):
+    path = tmp_path / "strange.safetensors"
+    save_network(network, CARD, path, onnx=b"what would take all memory")
+    images = np.zeros((2, *RECIPE.image_size), np.uint8)
+    assert np.array_equal(load_classifier(path).predict(images), load_classifier(model).predict(images))
+
+
+def test_the_shipped_models_card_is_ours_so_that_its_graph_is_run():
+    digest = card_digest(json.loads(SHIPPED_MODEL.with_suffix(".json").read_text(encoding="utf-8")))
+    assert digest in OURS, "put its digest into learning/model_files.py"
+
+
+@pytest.mark.parametrize("changes", [{"normalisation": {"mean": 0.1, "std": 1e-320}}, {"image_size": [1, 1]}], ids=str)
+def test_a_model_that_cannot_answer_is_one_line_and_never_an_answer(network, tmp_path, wav, changes, capsys):
+    assert classify_wavs.main([str(wav), str(wav), "--model", str(other_model(network, tmp_path, **changes))]) == 1
+    out, err = capsys.readouterr()
+    assert not out and err.startswith(str(tmp_path / "other.safetensors")) and err.count("\n") == 1
+
+
+def test_an_onnx_file_that_is_none_is_one_line(ours, network, tmp_path):
     path = tmp_path / "gender.safetensors"
     save_network(network, CARD, path, onnx=b"not a network")
     with pytest.raises(ModelError, match="not a network"):

@@ -93,13 +93,14 @@ def test_one_voice_is_not_mixed_however_long_it_speaks(classifier, path):
 
 def test_a_timeline_is_read_by_other_programs(classifier, dialogue, tmp_path):
     answer = classify_recording(classifier, dialogue)
-    for form in ("csv", "rttm", "textgrid"):
+    for form in ("csv", "textgrid"):
         write_timeline(answer, tmp_path / form, form=form)
+    write_timeline(answer, tmp_path / "a dialogue.wav.gender.rttm", form="rttm")
     with (tmp_path / "csv").open() as file:
         rows = list(csv.DictReader(file))
     assert [(float(row["start"]), row["label"]) for row in rows] == [(s.start, s.label) for s in answer.timeline]
-    lines = [line.split() for line in (tmp_path / "rttm").read_text().splitlines()]
-    assert {len(line) for line in lines} == {10} and {line[1] for line in lines} == {"a_dialogue"}
+    lines = [line.split() for line in (tmp_path / "a dialogue.wav.gender.rttm").read_text().splitlines()]
+    assert {len(line) for line in lines} == {10} and {line[1] for line in lines} == {"a_dialogue.wav"}
     assert [float(line[3]) + float(line[4]) for line in lines] == pytest.approx([s.stop for s in answer.timeline])
     tier = textgrid.openTextgrid(str(tmp_path / "textgrid"), includeEmptyIntervals=False).getTier("gender")
     assert [entry.label for entry in tier.entries] == [stretch.label for stretch in answer.timeline]

@@ -35,6 +35,9 @@ def make_corpus(tmp_path, monkeypatch):
     return make
 
 
+PAIR = {"1": {"gender": "male"}, "2": {"gender": "female"}}
+
+
 def audiomnist_metadata():
     return {
         speaker: {"gender": "female" if speaker in corpora.AUDIOMNIST_FEMALE else "male"}
@@ -49,8 +52,8 @@ def test_a_corpus_is_named_after_its_folder(tmp_path):
 
 
 def test_the_choice_comes_first_then_the_environment_then_what_is_there(make_corpus, monkeypatch, tmp_path):
-    one = make_corpus({"1": {"gender": "male"}}, name="One")
-    two = make_corpus({"1": {"gender": "male"}}, name="Two")
+    one = make_corpus(PAIR, name="One")
+    two = make_corpus(PAIR, name="Two")
     monkeypatch.setattr(config, "AUDIOMNIST", one.folder)
     monkeypatch.delenv("CORPUS", raising=False)
     assert resolve_corpus() == one
@@ -60,7 +63,7 @@ def test_the_choice_comes_first_then_the_environment_then_what_is_there(make_cor
 
 
 def test_a_relative_choice_counts_from_the_root(make_corpus, monkeypatch, tmp_path):
-    corpus = make_corpus({"1": {"gender": "male"}})
+    corpus = make_corpus(PAIR)
     monkeypatch.setattr(config, "ROOT", tmp_path)
     monkeypatch.chdir("/")
     assert resolve_corpus("Small/data") == corpus
@@ -97,6 +100,12 @@ def test_dirt_in_the_metadata_is_read_and_shown(make_corpus):
 def test_names_that_only_look_alike_stay_apart():
     names = pd.Series(["Spanish", "Danish", "German", "German/Spanish", "Chinese", None])
     assert corpora.unify_spelling(names).tolist()[:5] == names.tolist()[:5]
+
+
+def test_names_that_are_nearly_alike_are_not_one():
+    names = pd.Series(["Austrian", "Australian", "Australian", "English (UK)", "English (US)", "studio-1", "studio-2"])
+    assert corpora.unify_spelling(names).tolist() == names.tolist()
+    assert corpora.unify_spelling(pd.Series([None, "vr-romm", "VR-Room", "VR-Room"])).tolist()[1:] == ["VR-Room"] * 3
 
 
 def test_rooms_and_accents_may_be_numbers(make_corpus):
@@ -155,6 +164,11 @@ def test_a_wav_whose_name_does_not_parse_is_named(make_corpus, name):
     with pytest.raises(CorpusError, match="rename or remove it") as error:
         load_recordings(corpus)
     assert name in str(error.value)
+
+
+def test_a_suffix_may_be_in_capitals(make_corpus):
+    corpus = make_corpus({"1": {"gender": "male"}}, ["1/0_1_0.WAV"])
+    assert load_recordings(corpus)["path"].tolist() == ["1/0_1_0.WAV"]
 
 
 def test_a_speaker_with_recordings_but_no_metadata_is_named(make_corpus):
@@ -226,7 +240,7 @@ def test_a_corpus_of_nothing_readable_is_one_line(make_corpus):
 
 
 def test_two_folders_of_one_name_do_not_share_results(make_corpus, tmp_path, capsys):
-    first = make_corpus({"1": {"gender": "male"}}, ["1/0_1_0.wav"], name="digits")
+    first = make_corpus(PAIR, ["1/0_1_0.wav"], name="digits")
     elsewhere = tmp_path / "elsewhere" / "digits" / "data"
     shutil.copytree(first.folder, elsewhere)
     assert resolve_corpus(str(first.folder)).name == "digits"
@@ -236,7 +250,7 @@ def test_two_folders_of_one_name_do_not_share_results(make_corpus, tmp_path, cap
 
 
 def test_a_corpus_that_was_moved_keeps_its_results(make_corpus, tmp_path):
-    first = make_corpus({"1": {"gender": "male"}}, ["1/0_1_0.wav"], name="digits")
+    first = make_corpus(PAIR, ["1/0_1_0.wav"], name="digits")
     assert resolve_corpus(str(first.folder)).name == "digits"
     moved = tmp_path / "moved" / "digits" / "data"
     moved.parent.mkdir(parents=True)
@@ -247,9 +261,7 @@ def test_a_corpus_that_was_moved_keeps_its_results(make_corpus, tmp_path):
 def test_names_without_latin_letters_are_names_and_the_projects_own_are_taken(make_corpus):
     names = {}
     for name in ("цифры", "数字", "shipped", "demo"):
-        names[name] = resolve_corpus(
-            str(make_corpus({"1": {"gender": "male"}}, ["1/0_1_0.wav"], name=name).folder)
-        ).name
+        names[name] = resolve_corpus(str(make_corpus(PAIR, ["1/0_1_0.wav"], name=name).folder)).name
     assert names["цифры"] == "цифры" and names["数字"] == "数字"
     assert names["shipped"].startswith("shipped_") and names["demo"].startswith("demo_")
 

@@ -47,6 +47,16 @@ def test_clips_of_people_who_declared_a_gender_are_listed_and_the_others_counted
     assert "8 clips, left out: 2 without a gender, 2 of people who declared two, 1 not there" in said
 
 
+def test_clips_converted_to_wav_are_found_and_a_line_that_broke_off_is_counted(folder, capsys):
+    for clip in (folder / "de" / "clips").iterdir():
+        clip.rename(clip.with_suffix(".wav"))
+    with (folder / "de" / "validated.tsv").open("a", encoding="utf-8") as table:
+        table.write("deadbeef")
+    names = common_voice_recordings(folder)["path"].map(lambda path: path.name).tolist()
+    assert names == ["a.wav", "b.wav", "e.mp3"]
+    assert "validated.tsv: 1 lines broke off and are left out" in capsys.readouterr().out
+
+
 def test_one_language_alone_is_a_folder_too(folder):
     assert is_common_voice(folder) and is_common_voice(folder / "de") and not is_common_voice(folder / "de" / "clips")
     assert len(common_voice_recordings(folder / "de")) == 2

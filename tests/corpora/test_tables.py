@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import sys
 from pathlib import Path
 
 import pandas as pd
@@ -22,6 +23,7 @@ from speaker_gender.learning.recipes import Recipe
 from speaker_gender.learning.splits import grouped_folds, random_split
 from speaker_gender.learning.training import train_model
 from speaker_gender.sound.remote import local_copy
+from studies import generate_images as generate_images_program
 
 
 @pytest.fixture
@@ -92,7 +94,8 @@ def test_a_parquet_table_is_one_too(listed, write):
     assert generate_images(corpus, recordings)["made"] == 24
 
 
-def test_paths_may_be_absolute_or_urls_and_the_images_are_the_same(buzz_corpus, listed, write):
+def test_paths_may_be_absolute_or_urls_and_the_images_are_the_same(buzz_corpus, listed, write, monkeypatch):
+    monkeypatch.setenv("ALLOW_URLS", "s3://other,memory://voices")
     fsspec = pytest.importorskip("fsspec", reason="fsspec is missing: requirements-cluster.txt")
     generate_images(buzz_corpus, load_recordings(buzz_corpus))
     memory = fsspec.filesystem("memory")
@@ -126,7 +129,8 @@ def test_a_fetched_recording_is_whole_held_open_by_nothing_and_removed(tmp_path,
     assert not copy.exists()
 
 
-def test_what_cannot_be_fetched_is_a_recording_with_a_problem(listed, write):
+def test_what_cannot_be_fetched_is_a_recording_with_a_problem(listed, write, monkeypatch, capsys):
+    monkeypatch.setenv("ALLOW_URLS", "memory://nowhere,nosuchprotocol://x.wav")
     pytest.importorskip("fsspec", reason="fsspec is missing: requirements-cluster.txt")
     listed.loc[0, "path"] = "memory://nowhere/x.wav"
     listed.loc[1, "path"] = "nosuchprotocol://x.wav"
@@ -135,6 +139,10 @@ def test_what_cannot_be_fetched_is_a_recording_with_a_problem(listed, write):
     lost = recordings[~recordings["here"]]
     assert len(lost) == 3 and lost["stamp"].isna().all() and lost["samples"].isna().all()
     assert completeness(recordings).startswith("21 of 24 WAVs are available")
+    monkeypatch.setenv("CORPUS", str(write(listed).table))
+    monkeypatch.setattr(sys, "argv", ["generate_images.py"])
+    assert generate_images_program.main() == 1
+    assert "3 recordings are not there and have no image" in capsys.readouterr().err
 
 
 def test_headers_are_kept_and_read_again_when_a_recording_changes(buzz_corpus, listed, write, monkeypatch, capsys):
@@ -165,9 +173,13 @@ def test_nothing_is_read_where_the_table_says_it_all(listed, write, monkeypatch)
         ("path,speaker,gender\na.wav,1,male\na.wav,2,male\n", "lists a.wav twice"),
         ("path,speaker,gender\na.wav,1,male\nb.wav,1,female\n", "speaker 1 has two genders"),
         ("path,speaker,gender,digit\na.wav,1,male,seven\n", "column digit has seven"),
-        ("path,speaker,gender,age\na.wav,1,male,30.5\n", "column age has 30.5"),
+        ("path,speaker,gender,samples\na.wav,1,male,-5\n", "column samples has -5"),
+        ("path,speaker,gender,samples\na.wav,1,male,99999999999999999999\n", "column samples has 9999"),
+        ("path,speaker,gender,sample_rate\na.wav,1,male,0\n", "column sample_rate has 0"),
+        ("path,speaker,gender\nhttp://169.254.169.254/x,1,male\n", "ALLOW_URLS=http://169.254.169.254"),
+        ("path,speaker,gender\nzip://x::file:///y,1,male\n", "only if you name it"),
         ('path,speaker,gender\n"a\n.wav",1,male\n', "signs that cannot be printed"),
-        ("path,speaker,gender\na.wav,1,male\n", "none of the 1 recordings is"),
+        ("path,speaker,gender\na.wav,1,male\nb.wav,2,female\n", "none of the 2 recordings is"),
         ('path,speaker,gender\n"a', "cannot be read as a table"),
         ("", "cannot be read as a table"),
     ],
@@ -191,6 +203,37 @@ def test_other_genders_are_left_out_and_counted_and_labels_may_be_abbreviated(li
     recordings = load_recordings(write(listed))
     assert recordings.groupby("speaker")["gender"].first().to_dict() == {"02": "female", "03": "male"}
     assert completeness(recordings).endswith("12 recordings of 2 speakers with another gender or none are left out.")
+
+
+def test_labels_and_ages_are_read_in_all_the_ways_that_common_voice_writes_them(listed, write):
+    ways = {"01": ("Men", "twenties"), "02": ("female_feminine", "25.6"), "03": (" M ", "20-29"), "04": ("Women", "-1")}
+    for speaker, (gender, age) in ways.items():
+        listed.loc[listed["speaker"] == speaker, ["gender", "age"]] = gender, age
+    speakers = load_speakers(write(listed))
+    assert speakers["gender"].tolist() == ["male", "female", "male", "female"]
+    assert speakers["age"].tolist() == [20, 26, pd.NA, pd.NA]
+
+
+def test_a_table_may_be_tab_separated_or_a_link_and_a_name_may_hold_any_space(buzz_corpus, listed, write, tmp_path):
+    (buzz_corpus.folder / "at 10\u202fAM.wav").write_bytes((buzz_corpus.folder / "01" / "0_01_0.wav").read_bytes())
+    listed.loc[0, "path"] = "at 10\u202fAM.wav"
+    stored = tmp_path / "a1b2c3"
+    stored.write_text(listed.to_csv(index=False, sep="\t"), encoding="utf-8")
+    (buzz_corpus.folder / "voices.tsv").symlink_to(stored)
+    corpus = resolve_corpus(str(buzz_corpus.folder / "voices.tsv"))
+    assert corpus.name == "voices" and load_recordings(corpus)["here"].all()
+    assert generate_images(corpus, load_recordings(corpus))["made"] == 24
+
+
+def test_a_recording_that_is_longer_than_the_table_says_is_skipped(listed, write):
+    corpus = write(listed.assign(samples=1, sample_rate=48_000, stamp="etag"))
+    report = generate_images(corpus, load_recordings(corpus))
+    assert set(report["skipped"].values()) <= {"is longer than the table of recordings says"} and report["skipped"]
+
+
+def test_speakers_of_one_gender_are_one_line(listed, write):
+    with pytest.raises(CorpusError, match="speakers of one gender only"):
+        write(listed[listed["gender"] == "female"])
 
 
 def test_speakers_called_like_missing_values_are_speakers(listed, write):

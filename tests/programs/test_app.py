@@ -110,9 +110,9 @@ def test_of_two_voices_it_shows_who_speaks_when_and_looks_where_it_is_told(class
 
 def test_a_window_lies_in_the_nearest_stretch():
     timeline = (Stretch(1, 1.5, "male", 0.1), Stretch(4, 9, "female", 0.9))
-    assert page_module.window_near(timeline, 0) == (1, 1.5)
+    assert page_module.window_near(timeline, 0) == (1, 1.5, None)
     assert page_module.window_near(timeline, 8.9)[1] == pytest.approx(9)
-    start, stop = page_module.window_near(timeline, 6)
+    start, stop, _ = page_module.window_near(timeline, 6)
     assert (start + stop) / 2 == pytest.approx(6) and 0.99 < stop - start < 1
 
 

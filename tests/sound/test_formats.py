@@ -11,7 +11,7 @@ import pytest
 import soundfile
 
 from speaker_gender.config import ROOT
-from speaker_gender.sound import reading
+from speaker_gender.sound import decoding
 from speaker_gender.sound.reading import AudioError, read_header, read_signal
 
 RATE = 16_000
@@ -219,6 +219,6 @@ def test_a_film_without_sound_says_so(tmp_path):
 
 def test_nothing_longer_than_it_may_be_is_decoded(tmp_path, monkeypatch):
     (tmp_path / "x.mka").write_bytes(FORMATS["mka"]())
-    monkeypatch.setattr(reading, "MAX_SECONDS", 2)
+    monkeypatch.setattr(decoding, "MAX_SECONDS", 2)
     with pytest.raises(AudioError, match="longer than"):
         read_signal(tmp_path / "x.mka")

@@ -8,7 +8,7 @@ import pytest
 import soundfile
 
 from speaker_gender.config import SAMPLE_RATE
-from speaker_gender.sound import reading
+from speaker_gender.sound import decoding, reading
 from speaker_gender.sound.reading import AudioError, read_pieces, read_signal
 from speaker_gender.sound.speech import why_not_speech
 
@@ -86,7 +86,7 @@ def test_what_is_read_in_blocks_is_what_is_resampled_in_one_piece(tmp_path, monk
     path = tmp_path / "sound.wav"
     soundfile.write(path, word(rate=16_000, seconds=3) / 32_768, 16_000, subtype="PCM_16")
     in_one = read_signal(path)
-    monkeypatch.setattr(reading, "BLOCK", 1_000)
+    monkeypatch.setattr(decoding, "BLOCK", 1_000)
     np.testing.assert_array_equal(read_signal(path), in_one)
     assert len(in_one) == 3 * SAMPLE_RATE
 

@@ -18,14 +18,17 @@ from speaker_gender.images.mel import mel_spectrogram
 from speaker_gender.images.mfc import pad
 from speaker_gender.images.views import shrink
 from speaker_gender.learning.calibration import calibrated, log_odds, probability
+from speaker_gender.learning.model_files import ModelError
 from speaker_gender.parallel import in_parallel, n_workers
-from speaker_gender.sound.reading import AudioError, read_pieces
+from speaker_gender.sound.reading import LOUDER, AudioError, Channels, measure_channels, read_pieces
 from speaker_gender.sound.speech import Window, find_speech, is_clipped
 
 SILENCE, TOO_SHORT = "silence", "too short"  # of find_speech's reasons the less telling ones
 UNSURE = 0.65  # the greater of the two probabilities under which an answer is 'unsure' (studies/mixed_recordings.py)
 # Clipping costs refusals and some errors; the probabilities stay as right as they were (studies/changed_recordings.py).
 CLIPPED = "is clipped (it was too loud for its microphone): speech may be missed or misclassified"
+ALIKE = 0.3  # correlation of two channels from which the softer one is the other's cross-talk
+MOST_SEEN = 6  # windows that an answer keeps
 FILES_A_WORKER = 50  # fewer are classified before another process has started
 BATCH = 16  # files a worker classifies before it reports back
 
@@ -56,6 +59,8 @@ class Answer:
         Seconds of speech of each label; empty without speech.
     timeline : tuple of Stretch
         Who speaks when: neighbouring windows of one label are one stretch.
+    seen : Windows or None
+        The first ones, for a picture of the answer; None without speech.
     """
 
     file: str
@@ -69,6 +74,7 @@ class Answer:
     warning: str | None
     speaking_time: dict[str, float] = field(hash=False)  # Gradio hashes what it shows
     timeline: tuple[Stretch, ...]
+    seen: "Windows | None" = field(default=None, compare=False, repr=False)
 
 
 class Windows(NamedTuple):
@@ -81,12 +87,12 @@ class Windows(NamedTuple):
     images: np.ndarray
     mels: np.ndarray | None
     spans: np.ndarray
-    reason: str | None
+    reason: str | None = None
 
-    def first(self, n: int) -> "Windows":
-        """The first n of them."""
-        mels = None if self.mels is None else self.mels[:n]
-        return Windows(self.images[:n], mels, self.spans[:n], self.reason)
+    def select(self, chosen: slice | np.ndarray) -> "Windows":
+        """Some of them: `chosen` is a slice or a mask."""
+        mels = None if self.mels is None else self.mels[chosen]
+        return Windows(self.images[chosen], mels, self.spans[chosen], self.reason)
 
 
 def windows_of(classifier: Classifier, signal: np.ndarray) -> Windows:
@@ -137,8 +143,13 @@ def classify_recording(classifier: Classifier, path: Path) -> Answer:
     """The answer for one sound file: see `classify_signal`; a file that cannot be read is an answer too."""
     report: list[str] = []
     try:
-        pieces = read_pieces(path, sample_rate=classifier.view.sample_rate, report=report)
-        return classify_pieces(classifier, pieces, file=str(path), report=report)
+        channels = measure_channels(path)
+        answer = classify_channels(classifier, path, channels, file=str(path))
+        if answer is None:
+            rate, weights = classifier.view.sample_rate, channels and channels.weights
+            pieces = read_pieces(path, sample_rate=rate, report=report, weights=weights)
+            answer = classify_pieces(classifier, pieces, file=str(path), report=report)
+        return answer
     except AudioError as error:
         return Answer(str(path), "unreadable", None, None, None, None, 0, error.problem, None, {}, ())
 
@@ -177,41 +188,133 @@ def classify_pieces(classifier: Classifier, pieces: Iterable[np.ndarray], *, fil
     report : list of str
         What `read_pieces` reports of the file, at the end; it becomes the answer's warning.
     """
-    rate = classifier.view.sample_rate
-    n_samples, found, spans, reasons, clipped = 0, [], [], [], False
+    n_samples, found, reasons, rate = 0, _Found(), [], classifier.view.sample_rate
     for piece in pieces:
         windows = windows_of(classifier, piece)
         if windows.reason:
             reasons.append(windows.reason)
         else:
-            found.append(classify_windows(classifier, windows))
-            spans.append(windows.spans + n_samples / rate)
-            clipped = clipped or is_clipped(piece)
+            found.add(classifier, windows, n_samples / rate, is_clipped(piece))
         n_samples += len(piece)
-    seconds, warning = round(n_samples / rate, 3), "; ".join(report + [CLIPPED] * clipped) or None
-    if not found:
+    seconds = round(n_samples / rate, 3)
+    if not found.p_windows:
         reason = next((why for why in reasons if why not in (SILENCE, TOO_SHORT)), reasons[0])
-        return Answer(file, "no speech", None, None, None, seconds, 0, reason, warning, {}, ())
-    p_windows = np.concatenate(found)
-    labels = np.where(most_likely_labels(log_odds(p_windows)), "female", "male")
-    timeline = [
-        Stretch(round(start, 3), round(stop, 3), str(label), round(float(p), 4))
-        for (start, stop), label, p in zip(np.concatenate(spans).tolist(), labels, p_windows)
-    ]
-    p_female = combine(p_windows)
+        return Answer(file, "no speech", None, None, None, seconds, 0, reason, "; ".join(report) or None, {}, ())
+    return _answer({None: found}, file=file, seconds=seconds, report=report)
+
+
+def classify_channels(classifier: Classifier, path: Path, channels: Channels | None, *, file: str) -> Answer | None:
+    """The answer for a file in whose channels different people speak, as in a telephone call; None for others.
+
+    They do where at least two channels hold speech while all others are 10 dB softer. A window that is the cross-talk
+    of a louder channel is left out. Otherwise the channels are heard mixed, as `classify_pieces` does.
+
+    Parameters
+    ----------
+    classifier, file
+        As for `classify_signal`.
+    path : Path
+    channels : Channels or None
+        From `measure_channels`.
+
+    Raises
+    ------
+    AudioError
+        As `read_pieces` does.
+    """
+    if channels is None or len(channels.alone) < 2:
+        return None
+    n_samples, rate = 0, classifier.view.sample_rate
+    report: list[str] = []
+    who_speaks_alone = set()
+    found: dict[int | None, _Found] = {channel + 1: _Found() for channel in channels.alone}
+    apart = np.eye(len(channels.weights))[:, list(channels.alone)]
+    for piece in read_pieces(path, sample_rate=rate, report=report, weights=apart):
+        for index, channel in enumerate(found):
+            windows = windows_of(classifier, piece[:, index])
+            parts = [piece[slice(*span)] for span in (windows.spans * rate).round().astype(int)]
+            if any(_is_loudest(part, index, by=LOUDER) for part in parts):
+                who_speaks_alone.add(channel)
+            own = np.array([not _is_crosstalk(part, index) for part in parts], bool)
+            if own.any():
+                found[channel].add(classifier, windows.select(own), n_samples / rate, is_clipped(piece[:, index]))
+        n_samples += len(piece)
+    if len(who_speaks_alone) < 2:
+        return None
+    spoken = {channel: those for channel, those in found.items() if those.p_windows}
+    return _answer(spoken, file=file, seconds=round(n_samples / rate, 3), report=report)
+
+
+def _is_loudest(part: np.ndarray, index: int, *, by: float) -> bool:
+    """Whether a channel has so many times the power of each other one, in sound of shape (samples, channels)."""
+    power = part.var(axis=0)
+    return bool(power[index] > by * np.delete(power, index).max())
+
+
+def _is_crosstalk(part: np.ndarray, index: int) -> bool:
+    """Whether what sounds in a channel is a louder one's sound: their waveforms are alike, up to a delay."""
+    if _is_loudest(part, index, by=1):
+        return False
+    spectra = np.fft.rfft(part - part.mean(axis=0), 2 * len(part), axis=0)
+    own, louder = spectra[:, index], spectra[:, part.var(axis=0).argmax()]
+    correlation = np.abs(np.fft.irfft(own * louder.conj())).max()
+    return bool(correlation > ALIKE * len(part) * part[:, index].std() * part.std(axis=0).max())
+
+
+@dataclass
+class _Found:
+    """What was found in the windows of a signal: probabilities, spans in seconds, the first windows, clipping."""
+
+    p_windows: list[np.ndarray] = field(default_factory=list)
+    spans: list[np.ndarray] = field(default_factory=list)
+    seen: list[Windows] = field(default_factory=list)
+    is_clipped: bool = False
+
+    def add(self, classifier: Classifier, windows: Windows, start: float, clipped: bool) -> None:
+        """Classify the windows of a piece that starts so many seconds after the recording."""
+        self.p_windows.append(classify_windows(classifier, windows))
+        self.spans.append(windows.spans + start)
+        if sum(len(some.images) for some in self.seen) < MOST_SEEN:
+            self.seen.append(windows.select(slice(MOST_SEEN)))
+        self.is_clipped |= clipped
+
+
+def _answer(found: dict[int | None, _Found], *, file: str, seconds: float, report: list[str]) -> Answer:
+    """The answer from what was found in each channel (None: all mixed)."""
+    windows, timeline = [], []
+    for channel, those in found.items():
+        p_windows = np.concatenate(those.p_windows)
+        labels = np.where(most_likely_labels(log_odds(p_windows)), "female", "male")
+        own = [
+            Stretch(round(start, 3), round(stop, 3), str(label), round(float(p), 4), channel)
+            for (start, stop), label, p in zip(np.concatenate(those.spans).tolist(), labels, p_windows)
+        ]
+        windows += own
+        timeline += merged(own)
+    p_all = np.concatenate([p for those in found.values() for p in those.p_windows])
+    p_female = combine(p_all)
+    seen = [some for those in found.values() for some in those.seen]
+    clipped = any(those.is_clipped for those in found.values())
     return Answer(
         file,
-        answer=answer_of(p_female, set(labels)),
+        answer=answer_of(p_female, {stretch.label for stretch in timeline}),
         gender="female" if p_female >= 0.5 else "male",
         p_female=p_female,
         p_male=1 - p_female,
         seconds=seconds,
-        windows=len(p_windows),
+        windows=len(p_all),
         reason=None,
-        warning=warning,
-        speaking_time=speaking_time(timeline),
-        timeline=tuple(merged(timeline)),
+        warning="; ".join(report + [CLIPPED] * clipped) or None,
+        speaking_time=speaking_time(windows),
+        timeline=tuple(sorted(timeline, key=lambda stretch: stretch.start)),
+        seen=_together(seen).select(slice(MOST_SEEN)),
     )
+
+
+def _together(parts: list[Windows]) -> Windows:
+    mels = [part.mels for part in parts if part.mels is not None]
+    images, spans = (np.concatenate([getattr(part, name) for part in parts]) for name in ("images", "spans"))
+    return Windows(images, np.concatenate(mels) if mels else None, spans)
 
 
 def answer_of(p_female: float, labels: set[str]) -> str:
@@ -224,10 +327,13 @@ def answer_of(p_female: float, labels: set[str]) -> str:
 
 
 def classify_windows(classifier: Classifier, windows: Windows) -> np.ndarray:
-    """p_female of each window, shape (windows,), calibrated where the model's card says how."""
+    """p_female of each window, shape (windows,), calibrated where the model's card says how. Raises ModelError."""
     p_female = classifier.predict(windows.images, windows.mels)
     calibration = classifier.card.get("calibration")
-    return calibrated(p_female, calibration) if calibration else p_female
+    p_female = calibrated(p_female, calibration) if calibration else p_female
+    if not np.isfinite(p_female).all():
+        raise ModelError(f"{classifier.path}: answers with what is no number; train it again, or use another model")
+    return p_female
 
 
 def combine(p_female: np.ndarray) -> float:

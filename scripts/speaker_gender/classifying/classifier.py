@@ -10,7 +10,7 @@ import onnxruntime
 from speaker_gender.config import GENDERS, RESULTS, ROOT
 from speaker_gender.images.views import VIEWS, View
 from speaker_gender.learning.calibration import probability
-from speaker_gender.learning.model_files import ModelError, checked_file, usable_card
+from speaker_gender.learning.model_files import OURS, ModelError, card_digest, checked_file, usable_card
 
 SHIPPED_MODEL = ROOT / "results" / "shipped" / "gender.safetensors"
 
@@ -45,11 +45,11 @@ def default_model() -> Path:
 def load_classifier(path: Path, *, threads: int = 0) -> Classifier:
     """The model in a safetensors file with its JSON card beside it. Raises ModelError for anything else.
 
-    Where the same network lies beside it as ONNX it runs by ONNX Runtime, which is there in a tenth of the time that
-    it takes to import torch, on so many threads (0: as many as there are cores).
+    Where the same network lies beside it as ONNX, and is this project's, it runs by ONNX Runtime, which is there in a
+    tenth of the time that it takes to import torch, on so many threads (0: as many as there are cores).
     """
     card = usable_card(path)
-    if ".onnx" in card["sha256"]:
+    if ".onnx" in card["sha256"] and card_digest(card) in OURS:
         predict = _onnx_predictor(path.with_suffix(".onnx"), card, threads)
     else:
         predict = _torch_predictor(path)
@@ -61,7 +61,6 @@ def _onnx_predictor(path: Path, card: dict, threads: int) -> Callable[..., np.nd
     options.intra_op_num_threads = threads
     try:
         session = onnxruntime.InferenceSession(checked_file(path, card), options, providers=["CPUExecutionProvider"])
-        names = [source.name for source in session.get_inputs()]
     except ModelError:
         raise
     except Exception as error:  # ONNX Runtime's have no base of their own
@@ -69,8 +68,9 @@ def _onnx_predictor(path: Path, card: dict, threads: int) -> Callable[..., np.nd
     mean, std = card["normalisation"]["mean"], card["normalisation"]["std"]
 
     def predict(images: np.ndarray, mels: np.ndarray | None = None) -> np.ndarray:
-        grey = ((images[:, np.newaxis] / 255 - mean) / std).astype(np.float32)
-        (scores,) = session.run(None, dict(zip(names, (grey, mels))))
+        grey = (images[:, np.newaxis] / 255 - mean) / std
+        inputs = {"images": grey.astype(np.float32)} | ({} if mels is None else {"mels": mels})
+        (scores,) = session.run(None, inputs)
         odds = (scores[:, GENDERS.index("female")] - scores[:, GENDERS.index("male")]).astype(np.float64)
         return probability(odds)
 
@@ -78,11 +78,16 @@ def _onnx_predictor(path: Path, card: dict, threads: int) -> Callable[..., np.nd
 
 
 def _torch_predictor(path: Path) -> Callable[..., np.ndarray]:
-    from speaker_gender.learning import networks  # here, because torch and fastai take seconds to import
-
+    try:
+        from speaker_gender.learning import networks  # here, because torch and fastai take seconds to import
+    except ModuleNotFoundError:  # as after try.sh
+        raise ModelError(f"{path}: takes PyTorch, which bash scripts/run.sh installs") from None
     network, card = networks.load_network(path)
 
     def predict(images: np.ndarray, mels: np.ndarray | None = None) -> np.ndarray:
-        return networks.predict(network, images, card["normalisation"], mels)
+        try:
+            return networks.predict(network, images, card["normalisation"], mels)
+        except RuntimeError as error:  # torch's, as for images too small for the network
+            raise ModelError(f"{path}: does not fit its card ({str(error).splitlines()[0]})") from None
 
     return predict

@@ -6,8 +6,10 @@ from pathlib import Path
 
 from speaker_gender.caching import replacing, write_atomically
 from speaker_gender.classifying.classification import Answer
+from speaker_gender.classifying.timeline import Stretch
+from speaker_gender.sound.reading import printable
 
-SUFFIXES = {"csv": ".csv", "rttm": ".rttm", "textgrid": ".TextGrid"}
+SUFFIXES = {"csv": ".gender.csv", "rttm": ".gender.rttm", "textgrid": ".gender.TextGrid"}  # sound.files knows them, too
 TIER = "gender"
 
 
@@ -19,9 +21,10 @@ def write_timeline(answer: Answer, path: Path, *, form: str) -> None:
     answer : Answer
         Of one file; without speech the timeline is empty.
     path : Path
-        Where to; what was there is replaced.
+        Where to; what was there is replaced. RTTM calls the recording by its name, without the form's suffix.
     form : str
-        'csv' (start, stop, label, p_female), 'rttm' or 'textgrid' (one tier of intervals, speech unlabelled between).
+        'csv' (start, stop, label, p_female, channel), 'rttm' or 'textgrid' (a tier of intervals for each channel,
+        speech unlabelled between).
 
     Raises
     ------
@@ -31,31 +34,33 @@ def write_timeline(answer: Answer, path: Path, *, form: str) -> None:
     if form == "textgrid":
         _write_textgrid(answer, path)
     else:
-        write_atomically(path, {"csv": _csv, "rttm": _rttm}[form](answer))
+        write_atomically(path, _csv(answer) if form == "csv" else _rttm(answer, path.name.removesuffix(SUFFIXES[form])))
 
 
 def _csv(answer: Answer) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["start", "stop", "label", "p_female"])
+    writer.writerow(Stretch._fields)
     writer.writerows(answer.timeline)
     return text.getvalue()
 
 
-def _rttm(answer: Answer) -> str:
+def _rttm(answer: Answer, name: str) -> str:
     """Rich Transcription Time Marked, as NIST's evaluation plan RT-09 defines it; names may not hold spaces."""
-    name = "_".join(Path(answer.file).stem.split()) or "sound"
+    name = "_".join(printable(name).split()) or "sound"
     return "".join(
-        f"SPEAKER {name} 1 {start:.3f} {stop - start:.3f} <NA> <NA> {label} <NA> <NA>\n"
-        for start, stop, label, _ in answer.timeline
+        f"SPEAKER {name} {channel or 1} {start:.3f} {stop - start:.3f} <NA> <NA> {label} <NA> <NA>\n"
+        for start, stop, label, _, channel in answer.timeline
     )
 
 
 def _write_textgrid(answer: Answer, path: Path) -> None:
     from praatio import textgrid  # here, because few want it
 
-    entries = [(start, stop, label) for start, stop, label, _ in answer.timeline]
     grid = textgrid.Textgrid(0, answer.seconds)
-    grid.addTier(textgrid.IntervalTier(TIER, entries, 0, answer.seconds))
+    for channel in sorted({stretch.channel or 0 for stretch in answer.timeline}) or [0]:
+        own = [stretch[:3] for stretch in answer.timeline if (stretch.channel or 0) == channel]
+        name = f"{TIER}, channel {channel}" if channel else TIER
+        grid.addTier(textgrid.IntervalTier(name, own, 0, answer.seconds))
     with replacing(path) as partial:
         grid.save(str(partial), format="long_textgrid", includeBlankSpaces=True)

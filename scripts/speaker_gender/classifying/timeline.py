@@ -15,12 +15,16 @@ MOST_ODDS = 4.0  # log-odds that one window counts at most
 
 
 class Stretch(NamedTuple):
-    """A part of a recording with speech and one label: start and stop in seconds, and the probability of female."""
+    """A part of a recording with speech and one label: start and stop in seconds, and the probability of female.
+
+    channel: the one, from 1 on, in which it lies; None where the channels are mixed.
+    """
 
     start: float
     stop: float
     label: str
     p_female: float
+    channel: int | None = None
 
 
 def most_likely_labels(odds: np.ndarray, *, switch_cost: float = SWITCH_COST) -> np.ndarray:
@@ -63,9 +67,10 @@ def most_likely_labels(odds: np.ndarray, *, switch_cost: float = SWITCH_COST) ->
 
 
 def merged(windows: list[Stretch]) -> list[Stretch]:
-    """Neighbouring windows of one label as one stretch, p_female the mean over its windows weighted by their length.
+    """Neighbouring windows of one label and channel as one stretch.
 
-    Windows are neighbours where no more than half a second lies between them.
+    Windows are neighbours where no more than half a second lies between them. p_female is their mean, weighted by their
+    lengths.
     """
     found: list[list[Stretch]] = []
     for window in windows:
@@ -79,7 +84,7 @@ def merged(windows: list[Stretch]) -> list[Stretch]:
 def _as_one(group: list[Stretch]) -> Stretch:
     lengths = [window.stop - window.start for window in group]
     p_female = float(np.average([window.p_female for window in group], weights=lengths))
-    return Stretch(group[0].start, group[-1].stop, group[0].label, round(p_female, 4))
+    return group[0]._replace(stop=group[-1].stop, p_female=round(p_female, 4))
 
 
 def speaking_time(windows: list[Stretch]) -> dict[str, float]:

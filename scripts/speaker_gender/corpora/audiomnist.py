@@ -6,7 +6,6 @@
 AudioMNIST: Becker et al., arXiv:1807.03418, github.com/soerenab/AudioMNIST (MIT licence).
 """
 
-import difflib
 import json
 import os
 import re
@@ -15,7 +14,8 @@ from pathlib import Path
 import pandas as pd
 
 from speaker_gender.corpora.corpus import Corpus, CorpusError
-from speaker_gender.corpora.tables import LABELS, header_of, table_recordings, table_speakers
+from speaker_gender.corpora.labels import read_ages, read_genders
+from speaker_gender.corpora.tables import header_of, table_recordings, table_speakers
 from speaker_gender.sound.reading import printable
 
 METADATA = "audioMNIST_meta.txt"
@@ -23,10 +23,11 @@ AUDIOMNIST_FEMALE = frozenset("12 26 28 36 43 47 52 56 57 58 59 60".split())
 AUDIOMNIST_SPEAKERS = tuple(f"{number:02}" for number in range(1, 61))
 AUDIOMNIST_REPETITIONS = 50
 NAMED = 10  # missing speakers that are named at most
-PLAUSIBLE_AGES = (3, 110)  # years
+MISSPELT = {"vr-romm": "vr-room"}
 # A speaker's key is the name of a folder: nothing that leads elsewhere.
 RECORDING_NAME = re.compile(
-    r"(?P<digit>\d)_(?P<speaker>[^./\\:][^/\\:]*)_(?P<repetition>\d+)\.(wav|flac|mp3|ogg|opus|m4a)", re.ASCII
+    r"(?P<digit>\d)_(?P<speaker>[^./\\:][^/\\:]*)_(?P<repetition>\d+)\.(wav|flac|mp3|ogg|opus|m4a)",
+    re.ASCII | re.IGNORECASE,
 )
 SUFFIXES = (".wav", ".flac", ".mp3", ".ogg", ".opus", ".m4a")
 
@@ -35,10 +36,10 @@ def load_speakers(corpus: Corpus) -> pd.DataFrame:
     """Read a corpus's metadata as a table with one row a speaker.
 
     The metadata is cleaned, not hidden: `age` is a number of years or missing, `accent` and `room` have one spelling
-    each, and the published values stand beside them. Only the gender is required. Returns a table indexed by speaker key, sorted;
-    speakers with another gender or none are left out, and listed in `attrs["left_out"]`. Columns: gender, age (years,
-    Int64), accent, native_speaker, origin, room, recorded, age_published, accent_published, room_published. Raises
-    CorpusError for unreadable metadata, or where no speaker has one of the two genders.
+    each, and the published values stand beside them. Only the gender is required. Returns a table indexed by speaker
+    key, sorted; speakers with another gender or none are left out, and listed in `attrs["left_out"]`. Columns: gender,
+    age (years, Int64), accent, native_speaker, origin, room, recorded, age_published, accent_published,
+    room_published. Raises CorpusError for unreadable metadata, or where no speaker has one of the two genders.
     """
     if corpus.table:
         return table_speakers(corpus)
@@ -60,7 +61,7 @@ def load_speakers(corpus: Corpus) -> pd.DataFrame:
     )
     table = table.reindex(columns=["gender", "age", "accent", "native_speaker", "origin", "room", "recorded"])
     table.index.name = "speaker"
-    table["gender"] = table["gender"].map(lambda gender: LABELS.get(str(gender).strip().lower()))
+    table["gender"] = read_genders(table["gender"])
     left_out = table.index[table["gender"].isna()].tolist()
     table = table[table["gender"].notna()].copy()
     table.attrs["left_out"] = left_out
@@ -69,26 +70,17 @@ def load_speakers(corpus: Corpus) -> pd.DataFrame:
     table["age"] = table["age"].replace("unknown", None)
     for column in ("age", "accent", "room"):
         table[f"{column}_published"] = table[column]
-    age = pd.to_numeric(table["age"], errors="coerce")
-    table["age"] = age.where(age.between(*PLAUSIBLE_AGES)).round().astype("Int64")
+    table["age"] = read_ages(table["age"])
     table["accent"] = unify_spelling(table["accent"])
     table["room"] = unify_spelling(table["room"])
     return table
 
 
-def unify_spelling(names: pd.Series, *, similarity: float = 0.85) -> pd.Series:
-    """Give names that differ in case, or by a slip of the pen, their commonest spelling ('vr-romm' → 'vr-room').
-
-    `similarity`: difflib's ratio of two lower-case names, 0…1, from which the rarer one counts as a slip. Returns the
-    same index.
-    """
-    counts = names.dropna().value_counts()
-    spellings: dict[str, str] = {}
-    for name in counts.index:  # commonest first, so that a slip meets the right spelling
-        near = difflib.get_close_matches(name.lower(), [known.lower() for known in spellings], 1, similarity)
-        same = next((spellings[known] for known in spellings if near and known.lower() == near[0]), name)
-        spellings[name] = same
-    return names.map(spellings)
+def unify_spelling(names: pd.Series) -> pd.Series:
+    """Give names that differ only in case their commonest spelling, and AudioMNIST's one misspelt room its own."""
+    names = names.map(lambda name: MISSPELT.get(name.casefold(), name), na_action="ignore")
+    folded = names.map(str.casefold, na_action="ignore")
+    return folded.map(names.groupby(folded).agg(lambda group: group.value_counts().index[0]))
 
 
 def corrections(speakers: pd.DataFrame) -> pd.DataFrame:
@@ -125,7 +117,8 @@ def load_recordings(corpus: Corpus) -> pd.DataFrame:
     left_out = [path for path in found if path.partition("/")[0] in outside]
     found = [path for path in found if path.partition("/")[0] not in outside]
     if corpus.is_audiomnist:
-        _check_is_audiomnist(corpus, genders)
+        if not _are_audiomnists(genders):
+            raise CorpusError(f"{corpus.folder / METADATA}: these are not AudioMNIST's 60 speakers; rename the folder")
         paths = [
             f"{speaker}/{digit}_{speaker}_{repetition}.wav"
             for speaker in AUDIOMNIST_SPEAKERS
@@ -198,20 +191,17 @@ def completeness(recordings: pd.DataFrame) -> str:
     return f"{available:,} of {total:,} WAVs are available; missing: {' and '.join(missing)}.{left_out}"
 
 
-def _check_is_audiomnist(corpus: Corpus, genders: pd.Series) -> None:
-    if tuple(genders.index) != AUDIOMNIST_SPEAKERS or set(genders[genders == "female"].index) != AUDIOMNIST_FEMALE:
-        raise CorpusError(f"{corpus.folder / METADATA}: these are not AudioMNIST's 60 speakers; rename the folder")
-
-
 def is_audiomnist(folder: Path) -> bool:
     """Whether a folder's metadata are those of AudioMNIST's 60 speakers, whatever its name."""
     try:
-        speakers = load_speakers(Corpus("", folder))["gender"]
+        return _are_audiomnists(load_speakers(Corpus("", folder))["gender"])
     except CorpusError:
         return False
-    return (
-        tuple(speakers.index) == AUDIOMNIST_SPEAKERS and set(speakers[speakers == "female"].index) == AUDIOMNIST_FEMALE
-    )
+
+
+def _are_audiomnists(genders: pd.Series) -> bool:
+    female = set(genders.index[genders == "female"])
+    return tuple(genders.index) == AUDIOMNIST_SPEAKERS and female == AUDIOMNIST_FEMALE
 
 
 def _list_recordings(folder: Path) -> list[str]:

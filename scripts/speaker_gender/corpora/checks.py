@@ -143,7 +143,7 @@ def _contradicted_labels(inspected: pd.DataFrame) -> list[tuple]:
 def contradicted_speakers(recordings: pd.DataFrame) -> list[str]:
     """List the speakers whose pitch contradicts their gender label, as `check_corpus` reports them.
 
-    `recordings`: columns path, speaker, gender, f0 (median in Hz, missing where unknown). Returns them sorted; empty where
+    `recordings`: columns path, speaker, gender, f0 (median in Hz, missing where unknown). Empty where
     there are not voices of both genders.
     """
     return sorted(speaker for _, speaker, *_ in _contradicted_labels(recordings))

@@ -11,15 +11,10 @@ import pandas as pd
 
 from speaker_gender.config import settings
 from speaker_gender.corpora.corpus import CorpusError
+from speaker_gender.corpora.labels import read_ages, read_genders
 
 COMMON_VOICE = settings().common_voice
 TABLE, CLIPS = "validated.tsv", "clips"
-# Releases from 17 on say female_feminine and male_masculine.
-GENDERS = {"female": "female", "male": "male", "female_feminine": "female", "male_masculine": "male"}
-AGES = {  # as declared → decade
-    "teens": 10, "twenties": 20, "thirties": 30, "fourties": 40, "forties": 40, "fifties": 50, "sixties": 60,
-    "seventies": 70, "eighties": 80, "nineties": 90,
-}  # fmt: skip
 KEY_LENGTH = 16  # characters of a client_id that tell people apart, also in millions
 
 
@@ -46,7 +41,8 @@ def common_voice_recordings(folder: Path | None = None) -> pd.DataFrame:
     by_person = labelled.groupby("speaker")["gender"].nunique()
     contradictory = labelled["speaker"].map(by_person) > 1
     known = labelled[~contradictory]
-    there = _are_there(known["path"])
+    known = known.assign(path=_present(known["path"]))
+    there = known["path"].notna()
     left_out = {
         "without a gender": len(clips) - len(labelled),
         "of people who declared two": int(contradictory.sum()),
@@ -59,13 +55,13 @@ def common_voice_recordings(folder: Path | None = None) -> pd.DataFrame:
     return found.assign(path=found["path"].map(Path).astype(object))
 
 
-def _are_there(paths: pd.Series) -> pd.Series:
-    """Whether each clip's file exists; a folder of millions of clips is listed once, instead of asking for each."""
-    found: set[str] = set()
+def _present(paths: pd.Series) -> pd.Series:
+    """The file of each clip, whatever its suffix; missing where there is none. A folder of millions is listed once."""
+    found: dict[str, str] = {}
     for folder in {os.path.dirname(path) for path in paths}:
         if os.path.isdir(folder):
-            found |= {entry.path for entry in os.scandir(folder) if entry.is_file()}
-    return paths.isin(found)
+            found |= {os.path.splitext(entry.path)[0]: entry.path for entry in os.scandir(folder) if entry.is_file()}
+    return paths.map(found)
 
 
 def _read(table: Path) -> pd.DataFrame:
@@ -74,15 +70,18 @@ def _read(table: Path) -> pd.DataFrame:
         clips = pd.read_csv(table, sep="\t", usecols=columns, dtype=str, quoting=3, encoding="utf-8-sig")
     except (OSError, ValueError) as error:
         raise CorpusError(f"{table}: cannot be read as Common Voice's table ({str(error).splitlines()[0]})") from None
-    folder = table.parent / CLIPS
-    names = clips["path"].map(lambda name: name if name.endswith(".mp3") else f"{name}.mp3")
+    broken = clips["client_id"].isna() | clips["path"].isna()
+    if broken.any():
+        print(f"{table}: {broken.sum()} lines broke off and are left out")
+    clips = clips[~broken]
+    names = clips["path"].map(lambda name: os.path.splitext(os.path.basename(name))[0])
     return pd.DataFrame(
         {
             "source": "common_voice",
             "speaker": clips["client_id"].str[:KEY_LENGTH],
-            "gender": clips["gender"].map(GENDERS),
-            "path": f"{folder}{os.sep}" + names.map(os.path.basename),
+            "gender": read_genders(clips["gender"]),
+            "path": f"{table.parent / CLIPS}{os.sep}" + names,
             "language": table.parent.name,
-            "age": clips["age"].map(AGES).astype("Int64"),
+            "age": read_ages(clips["age"]),
         }
     )

@@ -16,21 +16,23 @@ import os
 import shutil
 import subprocess
 import sys
-import wave
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import NamedTuple
 
 import espeakng_loader
 import numpy as np
+import soundfile
 from scipy.signal import resample_poly
 
+from speaker_gender.caching import write_json
 from speaker_gender.config import RECORDING_SAMPLES, ROOT, SAMPLE_RATE, SEED
 from speaker_gender.corpora import espeak
+from speaker_gender.corpora.audiomnist import METADATA
 from speaker_gender.corpora.espeak import ESPEAK_SAMPLE_RATE, unpacked
 
 VERSION = 1  # of what this module makes: raise it when the bytes change, and old corpora are remade
-METADATA, STAMP, PARTIAL = "audioMNIST_meta.txt", "demo_corpus.json", ".partial"
+STAMP, PARTIAL = "demo_corpus.json", ".partial"
 DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 
 ACCENTS = {  # eSpeak NG's voices of English but the one for the Shavian alphabet
@@ -278,11 +280,7 @@ def make_speaker(folder: Path, number: int, key: str, *, n_repetitions: int, see
     for (digit, repetition), speech in zip(takes, unpacked(speaking.stdout), strict=True):
         rng = np.random.default_rng([seed, number, RECORDING_STREAM, digit, repetition])
         signal = recording(np.frombuffer(speech, dtype=np.int16), surroundings, rng)
-        with wave.open(str(partial / f"{digit}_{key}_{repetition}.wav"), "wb") as wav:
-            wav.setnchannels(1)
-            wav.setsampwidth(2)
-            wav.setframerate(SAMPLE_RATE)
-            wav.writeframes(signal.astype("<i2").tobytes())
+        soundfile.write(partial / f"{digit}_{key}_{repetition}.wav", signal, SAMPLE_RATE, subtype="PCM_16")
     shutil.rmtree(folder / key, ignore_errors=True)
     partial.rename(folder / key)
 
@@ -331,8 +329,8 @@ def _make_demo_corpus(folder: Path, n_speakers: int, n_repetitions: int, n_worke
             pool.shutdown(cancel_futures=True)
             raise
     metadata = {key: describe(draw_voice(number, seed=seed)) for number, key in keys.items()}
-    write_json(folder, METADATA, metadata)
-    shutil.rmtree(folder / PARTIAL)
+    write_json(folder / METADATA, metadata)
+    shutil.rmtree(folder / PARTIAL, ignore_errors=True)
     return folder
 
 
@@ -369,15 +367,7 @@ def clear_other_corpus(folder: Path, stamp: dict) -> None:
     for path in folder.iterdir():
         if path.is_dir() and (path.name.isdigit() or path.name == PARTIAL):
             shutil.rmtree(path)
-    write_json(folder, STAMP, stamp)
-
-
-def write_json(folder: Path, name: str, content: dict) -> None:
-    """Write a JSON file whole, or not at all."""
-    partial = folder / PARTIAL / name
-    partial.parent.mkdir(exist_ok=True)
-    partial.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-    partial.replace(folder / name)
+    write_json(folder / STAMP, stamp)
 
 
 def espeak_version() -> str:

@@ -7,7 +7,7 @@ import pandas as pd
 from speaker_gender.config import settings
 from speaker_gender.corpora.corpus import CorpusError
 
-SPEAKERS = "SPEAKERS.TXT"
+SPEAKERS, SUFFIXES = "SPEAKERS.TXT", (".flac", ".wav")
 LIBRISPEECH = settings().librispeech
 
 
@@ -36,7 +36,7 @@ def librispeech_recordings(folder: Path | None = None) -> pd.DataFrame:
         raise CorpusError(f"{folder / SPEAKERS}: cannot be read; LibriSpeech comes with it") from None
     fields = [[field.strip() for field in line.split("|")] for line in lines if not line.startswith(";")]
     genders = {line[0]: {"F": "female", "M": "male"}.get(line[1]) for line in fields if len(line) > 1}
-    readers = [(path.parts[-3], path) for path in sorted(folder.glob("*/*/*/*.flac"))]
+    readers = [(path.parts[-3], path) for path in sorted(folder.glob("*/*/*/*")) if path.suffix.lower() in SUFFIXES]
     if unknown := sorted({reader for reader, _ in readers if not genders.get(reader)}):
         left_out = " ".join(unknown[:10]) + (" …" if len(unknown) > 10 else "")
         print(f"{folder / SPEAKERS}: lacks the gender of {len(unknown)} readers, left out: {left_out}")

@@ -1,12 +1,13 @@
 """Which corpus runs."""
 
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
 
 from speaker_gender import config
 from speaker_gender.caching import digest, file_digest, write_json
-from speaker_gender.corpora.audiomnist import METADATA, is_audiomnist
+from speaker_gender.corpora.audiomnist import METADATA, is_audiomnist, load_speakers
 from speaker_gender.corpora.corpus import Corpus, CorpusError, corpus_name
 from speaker_gender.corpora.demo import make_demo_corpus
 from speaker_gender.corpora.tables import SUFFIXES, is_table
@@ -37,18 +38,30 @@ def resolve_corpus(choice: str | None = None) -> Corpus:
         except (RuntimeError, OSError) as error:
             raise CorpusError(f"{folder}: the demo corpus cannot be made ({error})") from None
     try:
-        folder = (config.ROOT / Path(chosen).expanduser()).resolve()
+        folder = config.ROOT / Path(chosen).expanduser()
     except RuntimeError:  # ~name without such an account
         raise CorpusError(f"{chosen}: no such home folder") from None
+    # What a linked table lists lies beside the link, whatever its target is called (git-annex, download caches).
+    folder = Path(os.path.abspath(folder)) if folder.is_file() else folder.resolve()
     if is_table(folder):
-        return _with_name_of_its_own(_table_corpus(folder))
-    name = "audiomnist" if is_audiomnist(folder) else corpus_name(folder)
-    corpus = Corpus(name, folder)
-    if not (folder / METADATA).is_file() and not corpus.maps.is_dir():
-        if folder.suffix.lower() in SUFFIXES:
-            raise CorpusError(f"{folder}: no such table")
-        raise CorpusError(f"{folder}: not a corpus in AudioMNIST's layout: no {METADATA} in it")
+        corpus = _table_corpus(folder)
+    elif (folder / METADATA).is_file():
+        corpus = Corpus("audiomnist" if is_audiomnist(folder) else corpus_name(folder), folder)
+    else:
+        return _without_recordings(folder)
+    if load_speakers(corpus)["gender"].nunique() < 2:
+        raise CorpusError(f"{folder}: speakers of one gender only; there is nothing to tell apart")
     return _with_name_of_its_own(corpus)
+
+
+def _without_recordings(folder: Path) -> Corpus:
+    """The corpus of which only what was made from it is here."""
+    corpus = Corpus(corpus_name(folder), folder)
+    if corpus.maps.is_dir():
+        return _with_name_of_its_own(corpus)
+    if folder.suffix.lower() in SUFFIXES:
+        raise CorpusError(f"{folder}: no such table")
+    raise CorpusError(f"{folder}: not a corpus in AudioMNIST's layout: no {METADATA} in it")
 
 
 def _table_corpus(table: Path) -> Corpus:

@@ -2,7 +2,8 @@
 
     path,speaker,gender[,digit][,language][,age][,samples,sample_rate][,stamp]
 
-`path` is absolute, relative to the table's folder, or a URL that fsspec knows. A gender that is neither female nor male
+`path` is absolute, relative to the table's folder, or a URL that fsspec knows and whose host the user has named
+(`ALLOW_URLS=s3://bucket,https://host`). A gender that is neither female nor male
 leaves a recording out. Where the table gives samples and sample_rate, no header is read. Where it gives a stamp (any
 text that changes with the content, such as an ETag), no content is read to make one.
 
@@ -10,25 +11,35 @@ Another corpus needs an adapter: a function from its folder to such columns, as 
 """
 
 import os
+import unicodedata
 from collections.abc import Callable
 from pathlib import Path
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 import numpy as np
 import pandas as pd
 
 from speaker_gender.caching import cached_json, digest
+from speaker_gender.config import settings
 from speaker_gender.corpora.common_voice import common_voice_recordings, is_common_voice
 from speaker_gender.corpora.corpus import Corpus, CorpusError, with_stamps
+from speaker_gender.corpora.labels import read_ages, read_genders
 from speaker_gender.corpora.librispeech import is_librispeech, librispeech_recordings
 from speaker_gender.parallel import in_parallel
 from speaker_gender.sound import reading
+from speaker_gender.sound.decoding import MAX_SECONDS, SAMPLE_RATES
 from speaker_gender.sound.reading import AudioError, printable, read_header
+from speaker_gender.sound.remote import is_url
 
-SUFFIXES = (".csv", ".parquet")
+SUFFIXES = (".csv", ".tsv", ".parquet")
 REQUIRED = ("path", "speaker", "gender")
-NUMBERS = ("digit", "age", "samples", "sample_rate")
-OPTIONAL = (*NUMBERS, "language", "stamp")
-LABELS = {"female": "female", "f": "female", "woman": "female", "male": "male", "m": "male", "man": "male"}
+NUMBERS = {
+    "digit": (0, 9),
+    "samples": (1, MAX_SECONDS * SAMPLE_RATES[1]),
+    "sample_rate": SAMPLE_RATES,
+}  # least, greatest
+OPTIONAL = (*NUMBERS, "age", "language", "stamp")
 HEADERS = ["samples", "sample_rate", "encoding", "problem"]
 BATCH = 64  # recordings whose headers a worker reads before it reports back
 CHUNK = 100_000  # recordings whose headers are kept in one file, so that a run that is stopped goes on from there
@@ -68,13 +79,16 @@ def load_table(corpus: Corpus) -> pd.DataFrame:
     for column in NUMBERS:
         if column in table:
             table[column] = _numbers(corpus, table[column])
-    odd = table["path"][~table["path"].map(str.isprintable)]
+    if "age" in table:
+        table["age"] = read_ages(table["age"])
+    odd = table["path"][~table["path"].map(_is_one_line)]
     if len(odd):
         raise CorpusError(f"{corpus.table}: a path has signs that cannot be printed: {printable(odd.iloc[0])}")
+    table["path"] = [_allowed(corpus, path) for path in table["path"]]
     twice = table["path"][table["path"].duplicated()]
     if len(twice):
         raise CorpusError(f"{corpus.table}: lists {twice.iloc[0]} twice")
-    gender = table["gender"].str.strip().str.lower().map(LABELS)
+    gender = read_genders(table["gender"])
     left_out = table[gender.isna()]
     table = table.assign(gender=gender)[gender.notna()]
     if table.empty:
@@ -103,7 +117,8 @@ def _read(corpus: Corpus) -> pd.DataFrame:
         if path.suffix.lower() == ".parquet":
             table = pd.read_parquet(path)
             return table.assign(**{name: table[name].astype("str") for name in REQUIRED if name in table})
-        return pd.read_csv(path, dtype=str, keep_default_na=False, na_values=[""], encoding="utf-8-sig")
+        separator = "\t" if path.suffix.lower() == ".tsv" else ","
+        return pd.read_csv(path, sep=separator, dtype=str, keep_default_na=False, na_values=[""], encoding="utf-8-sig")
     except ImportError:
         raise CorpusError(f"{path}: a Parquet table takes pyarrow: pip install -r requirements-cluster.txt") from None
     except (OSError, ValueError, AttributeError) as error:
@@ -111,12 +126,36 @@ def _read(corpus: Corpus) -> pd.DataFrame:
 
 
 def _numbers(corpus: Corpus, column: pd.Series) -> pd.Series:
-    numbers = pd.to_numeric(column, errors="coerce")
-    wrong = column[numbers.isna() & column.notna() | (numbers % 1).fillna(0).ne(0)]
+    numbers = pd.to_numeric(column, errors="coerce").astype(float)
+    least, greatest = NUMBERS[str(column.name)]
+    wrong = column[column.notna() & ~(numbers.between(least, greatest) & (numbers % 1 == 0))]
     if len(wrong):
         value = printable(str(wrong.iloc[0]))
-        raise CorpusError(f"{corpus.table}: column {column.name} has {value}, which is no whole number")
+        raise CorpusError(
+            f"{corpus.table}: column {column.name} has {value}, which is no whole number from {least} to {greatest:,}"
+        )
     return numbers.astype("Int64")
+
+
+def _is_one_line(path: str) -> bool:
+    """Whether a path has no control character, line break or half of a character; any kind of space may be in it."""
+    return not any(unicodedata.category(sign) in ("Cc", "Cs", "Zl", "Zp") for sign in path)
+
+
+def _allowed(corpus: Corpus, path: str) -> str:
+    """The path of a recording; of one at a URL only where it is a file, or the user has named its host.
+
+    A stranger's table would otherwise have this machine ask any address for anything.
+    """
+    if not is_url(path):
+        return path
+    url = urlsplit(path)
+    if url.scheme == "file" and not url.netloc:
+        return url2pathname(url.path)
+    place = printable(f"{url.scheme}://{url.netloc}")
+    if "::" in path or place not in (settings().allow_urls or "").split(","):
+        raise CorpusError(f"{corpus.table}: {place} is asked for recordings only if you name it: ALLOW_URLS={place}")
+    return path
 
 
 def table_speakers(corpus: Corpus) -> pd.DataFrame:

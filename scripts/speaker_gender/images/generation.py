@@ -103,7 +103,8 @@ def generate_images(corpus: Corpus, recordings: pd.DataFrame, *, n_jobs: int | N
         corpus.skipped.unlink(missing_ok=True)
     made = int((~todo["path"].isin(skipped)).sum())
     n_present = sum(image in there for image in image_of.values())
-    return {"made": made, "kept": n_present - made, "missing": len(recordings) - n_present, "skipped": skipped}
+    missing = sum(image not in there and path not in skipped for path, image in image_of.items())
+    return {"made": made, "kept": n_present - made, "missing": missing, "skipped": skipped}
 
 
 def _forget_renumbered(corpus: Corpus, maps: dict[str, dict[str, str]]) -> None:
@@ -200,6 +201,8 @@ def _make_image(
     path, image, front = job
     try:
         signal = read_signal(located(recordings, path))
+        if mfc.RECORDING_SAMPLES - front < len(signal) <= mfc.RECORDING_SAMPLES:
+            raise AudioError(path, "is longer than the table of recordings says")
     except AudioError as error:
         return None, error.problem
     view, place = VIEWS[view_name], images / image

@@ -183,15 +183,9 @@ def to_image(coefficients: np.ndarray) -> np.ndarray:
     np.ndarray of uint8, shape (224, 224, 3)
         All channels are equal. Coefficient 0 is at the top.
     """
-    enlarged = _enlargement(N_MFCC) @ (coefficients @ _enlargement(N_FRAMES).T)
+    enlarged = skimage.transform.resize(coefficients, (IMAGE_SIZE, IMAGE_SIZE))
     grey = (np.clip(enlarged, 0, 255) + 0.5).astype(np.uint8)
     return np.repeat(grey[:, :, np.newaxis], 3, axis=2)
-
-
-@functools.cache
-def _enlargement(length: int) -> np.ndarray:
-    """What skimage's resize multiplies an axis of this length by to make it 224 pixels long: it is linear."""
-    return skimage.transform.resize(np.eye(length), (IMAGE_SIZE, length))
 
 
 def mfc_image(signal: np.ndarray, *, front: int) -> np.ndarray:

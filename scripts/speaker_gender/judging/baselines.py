@@ -7,6 +7,7 @@ from pathlib import PurePosixPath
 
 import numpy as np
 import pandas as pd
+from scipy.special import expit
 from sklearn.dummy import DummyClassifier
 from sklearn.linear_model import LogisticRegression, RidgeCV
 from sklearn.metrics import r2_score
@@ -203,4 +204,4 @@ def _scaled(classifier):
 def _p_female(classifier, features: np.ndarray) -> np.ndarray:
     if hasattr(classifier, "predict_proba"):
         return classifier.predict_proba(features)[:, 1]
-    return 1 / (1 + np.exp(-classifier.decision_function(features)))  # an SVM's margin, squeezed: only its order counts
+    return expit(classifier.decision_function(features))  # an SVM's margin, squeezed: only its order counts

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
+from scipy.special import expit, logit
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -34,7 +35,7 @@ def log_odds(p: np.ndarray) -> np.ndarray:
     array([0.   , 2.197])
     """
     p = np.clip(p, SMALLEST, 1 - SMALLEST)
-    return np.log(p / (1 - p))
+    return logit(p)
 
 
 def probability(odds: np.ndarray) -> np.ndarray:
@@ -56,7 +57,7 @@ def probability(odds: np.ndarray) -> np.ndarray:
     >>> probability(log_odds(np.array([0.2, 0.7]))).round(3)
     array([0.2, 0.7])
     """
-    return 1 / (1 + np.exp(-np.asarray(odds)))
+    return expit(odds)
 
 
 def calibrate(predictions: pd.DataFrame) -> dict[str, float]:

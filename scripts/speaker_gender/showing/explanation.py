@@ -6,20 +6,17 @@ from pathlib import Path
 import numpy as np
 
 from speaker_gender.caching import replacing
-from speaker_gender.classifying.classification import Answer, Windows, classify_windows, windows_of
+from speaker_gender.classifying.classification import Answer, Windows, classify_windows
 from speaker_gender.classifying.classifier import Classifier
 from speaker_gender.config import GENDERS
 from speaker_gender.showing.figures import answer_figure
-from speaker_gender.sound.reading import read_pieces
-
-MOST_WINDOWS = 6  # that are drawn of a long recording
 
 
 def draw_answer(classifier: Classifier, answer: Answer, path: Path) -> None:
     """Writes a PNG: the images of the recording's windows (six at most), and below each its Grad-CAM over it."""
-    pieces = read_pieces(Path(answer.file), sample_rate=classifier.view.sample_rate)
-    windows = next(windows for windows in (windows_of(classifier, piece) for piece in pieces) if not windows.reason)
-    windows = windows.first(MOST_WINDOWS)
+    windows = answer.seen
+    if windows is None:
+        return
     figure = answer_figure(windows.images, explain(classifier, windows), view=classifier.card["view"])
     figure.suptitle(f"{answer.answer}: female {answer.p_female:.1%}, male {answer.p_male:.1%}", fontsize=11)
     with replacing(path) as partial:
@@ -39,7 +36,8 @@ def explain(classifier: Classifier, windows: Windows) -> np.ndarray | None:
         from speaker_gender.judging.grad_cam import grad_cam
     except ModuleNotFoundError:
         return None
-    said = np.where(classify_windows(classifier, windows) >= 0.5, GENDERS.index("female"), GENDERS.index("male"))
+    p_female = classify_windows(classifier, windows)
+    said = np.where(p_female >= 0.5, GENDERS.index("female"), GENDERS.index("male"))
     stage = EXPLAINED_STAGES[classifier.card["recipe"].get("architecture", "resnet34")]
     return grad_cam(_network(classifier.path), windows.images, classifier.card["normalisation"], said, stage=stage)
 

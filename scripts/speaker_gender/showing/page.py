@@ -13,7 +13,6 @@ import os
 import re
 import shutil
 import tempfile
-import wave
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -34,14 +33,21 @@ from starlette.middleware import Middleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from speaker_gender.caching import shown
-from speaker_gender.classifying.classification import Answer, as_windows, classify_pieces, classify_windows, windows_of
+from speaker_gender.classifying.classification import (
+    Answer,
+    as_windows,
+    classify_channels,
+    classify_pieces,
+    classify_windows,
+    windows_of,
+)
 from speaker_gender.classifying.classifier import Classifier
 from speaker_gender.classifying.timeline import Stretch
 from speaker_gender.config import MY_WAVS, RECORDING_SAMPLES, ROOT, SAMPLE_RATE
 from speaker_gender.showing.explanation import explain
 from speaker_gender.showing.figures import COLOURS, answer_figure, draw_timeline
 from speaker_gender.sound.pitch import PITCH_HOP, PITCH_RATE, PITCH_WINDOW, PITCHES, pitch_track
-from speaker_gender.sound.reading import INT16_FULL_SCALE, AudioError, read_pieces
+from speaker_gender.sound.reading import INT16_FULL_SCALE, AudioError, measure_channels, read_pieces
 from speaker_gender.sound.speech import Window
 
 UPLOADS = Path(os.environ["GRADIO_TEMP_DIR"])
@@ -185,9 +191,12 @@ def analyse(classifier: Classifier, path: Path, *, name: str) -> Result:
     beginning: list[np.ndarray] = []
     report: list[str] = []
     try:
-        pieces = _observed(read_pieces(path, report=report), path, envelope, beginning)
+        channels = measure_channels(path)
+        mixed = read_pieces(path, report=report, weights=channels and channels.weights)
+        pieces = _observed(mixed, path, envelope, beginning)
         at_its_rate = (soxr.resample(piece, SAMPLE_RATE, classifier.view.sample_rate) for piece in pieces)
         answer = classify_pieces(classifier, at_its_rate, file=name, report=report)
+        answer = classify_channels(classifier, path, channels, file=name) or answer
     except AudioError as error:
         reason = f"{error.problem}."
         unread = Answer(name, "unreadable", None, None, None, None, 0, reason, None, {}, ())
@@ -224,17 +233,17 @@ def _player(path: Path, seconds: float, beginning: list[np.ndarray]) -> str:
         return f"data:audio/wav;base64,{base64.b64encode(wav_bytes(beginning[0])).decode()}"
     played = path.with_name("played.mp3")
     with soundfile.SoundFile(played, "w", PLAYED_RATE, 1, format="MP3", subtype="MPEG_LAYER_III") as file:
-        for piece in read_pieces(path, sample_rate=PLAYED_RATE):
+        for piece in read_pieces(path, sample_rate=PLAYED_RATE, report=[]):
             file.write((piece / INT16_FULL_SCALE).clip(-1, 1))
     return f"/gradio_api/file={played}"
 
 
 def closer_look(classifier: Classifier, path: Path, answer: Answer, *, at: float) -> Look:
     """The window of speech nearest to a time (seconds): what the model saw of it, where it looked, and its pitch."""
-    start, stop = window_near(answer.timeline, at)
-    signal = _part(path, start, stop)
+    start, stop, channel = window_near(answer.timeline, at)
+    signal = _part(path, start, stop, channel)
     at_its_rate = soxr.resample(signal, SAMPLE_RATE, classifier.view.sample_rate)
-    windows = windows_of(classifier, at_its_rate).first(1)
+    windows = windows_of(classifier, at_its_rate).select(slice(1))
     if windows.reason:  # on its own it may be too little for the detector of speech
         windows = as_windows(classifier, [Window(0, at_its_rate - at_its_rate.mean())])
     pitch = audible_pitch(soxr.resample(signal, SAMPLE_RATE, PITCH_RATE))
@@ -250,18 +259,18 @@ def closer_look(classifier: Classifier, path: Path, answer: Answer, *, at: float
     )
 
 
-def window_near(timeline: tuple[Stretch, ...], at: float) -> tuple[float, float]:
-    """Start and stop, in seconds, of a window of up to a second in the stretch that is nearest to a time."""
+def window_near(timeline: tuple[Stretch, ...], at: float) -> tuple[float, float, int | None]:
+    """Start and stop, in seconds, and channel of a window of up to a second in the stretch nearest to a time."""
     stretch = min(timeline, key=lambda stretch: max(stretch.start - at, at - stretch.stop, 0))
     length = RECORDING_SAMPLES / SAMPLE_RATE
     start = min(max(at - length / 2, stretch.start), max(stretch.stop - length, stretch.start))
-    return start, min(start + length, stretch.stop)
+    return start, min(start + length, stretch.stop), stretch.channel
 
 
-def _part(path: Path, start: float, stop: float) -> np.ndarray:
-    """The signal of a file between two times in seconds."""
+def _part(path: Path, start: float, stop: float, channel: int | None) -> np.ndarray:
+    """The signal of a file, or of one of its channels, between two times in seconds."""
     first, last, passed, found = round(start * SAMPLE_RATE), round(stop * SAMPLE_RATE), 0, []
-    for piece in read_pieces(path):
+    for piece in read_pieces(path, report=[], weights=None if channel is None else channel - 1):
         if passed + len(piece) > first:
             found.append(piece[max(first - passed, 0) : last - passed])
         passed += len(piece)
@@ -287,11 +296,8 @@ def median(pitch: np.ndarray) -> float | None:
 def wav_bytes(signal: np.ndarray) -> bytes:
     """A signal on the int16 scale at 48 kHz, shape (samples,), as the bytes of a mono 16-bit WAV."""
     buffer = io.BytesIO()
-    with wave.open(buffer, "wb") as file:
-        file.setnchannels(1)
-        file.setsampwidth(2)
-        file.setframerate(SAMPLE_RATE)
-        file.writeframes(np.clip(np.rint(signal), -INT16_FULL_SCALE, INT16_FULL_SCALE - 1).astype("<i2").tobytes())
+    int16 = np.clip(np.rint(signal), -INT16_FULL_SCALE, INT16_FULL_SCALE - 1).astype(np.int16)
+    soundfile.write(buffer, int16, SAMPLE_RATE, subtype="PCM_16", format="WAV")
     return buffer.getvalue()
 
 

@@ -4,11 +4,11 @@ import os
 import re
 import sys
 import time
-import wave
 from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
+import soundfile
 
 from speaker_gender.caching import replacing
 from speaker_gender.config import SAMPLE_RATE
@@ -112,11 +112,8 @@ def why_only_zeros(system: str = sys.platform) -> str:
 
 def write_wav(path: Path, signal: np.ndarray, *, sample_rate: int) -> None:
     """Writes int16 samples, shape (samples,), as a mono 16-bit WAV: whole, or not at all."""
-    with replacing(path) as partial, wave.open(str(partial), "wb") as wav:
-        wav.setnchannels(1)
-        wav.setsampwidth(2)
-        wav.setframerate(sample_rate)
-        wav.writeframes(signal.astype("<i2").tobytes())
+    with replacing(path) as partial:
+        soundfile.write(partial, signal, sample_rate, subtype="PCM_16", format="WAV")
 
 
 @contextmanager
