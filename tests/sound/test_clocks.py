@@ -11,7 +11,7 @@ import av
 import numpy as np
 import pytest
 import soundfile
-from sounds import AMR, FORMATS, RATE, SECONDS, SIGNAL, encoded, similar
+from sounds import AMR, FORMATS, RATE, SECONDS, SIGNAL, encoded, film, similar
 
 from speaker_gender.config import ROOT
 from speaker_gender.sound import decoding
@@ -19,32 +19,6 @@ from speaker_gender.sound.reading import AudioError, read_header, read_pieces, r
 
 LONG = np.tile(SIGNAL, 3)  # 17.7 s
 DAMAGED = (6.0, 9.0)  # seconds
-
-
-def film(container: str, *tracks: np.ndarray, picture: float = 0, late: float = 0, gap: tuple = ()) -> bytes:
-    """Sounds as AAC tracks, which begin `late` seconds after the picture, and have no packets in a gap."""
-    file = io.BytesIO()
-    with av.open(file, "w", format=container) as output:
-        video = output.add_stream("mpeg4", rate=5) if picture else None
-        streams = [output.add_stream("aac", rate=RATE, layout="mono") for _ in tracks]
-        if video:
-            video.width = video.height = 32
-            frame = av.VideoFrame.from_ndarray(np.zeros((32, 32, 3), np.uint8), format="rgb24")
-            for number in range(round(5 * picture)):
-                frame.pts = number
-                output.mux(video.encode(frame))
-            output.mux(video.encode(None))
-        for stream, track in zip(streams, tracks):
-            frame = av.AudioFrame.from_ndarray(track.astype(np.int16)[np.newaxis], format="s16", layout="mono")
-            frame.sample_rate, frame.pts = RATE, 0
-            resampler = av.AudioResampler("fltp", layout="mono", rate=RATE, frame_size=1_024)
-            sounds = [*resampler.resample(frame), *resampler.resample(None)]
-            for packet in [packet for sound in [*sounds, None] for packet in stream.encode(sound)]:
-                time = float(packet.pts * packet.time_base)
-                if not gap or not gap[0] <= time < gap[1]:
-                    packet.pts = packet.dts = packet.pts + round(late / packet.time_base)
-                    output.mux(packet)
-    return file.getvalue()
 
 
 def damage(content: bytes, start: float, stop: float) -> bytes:
