@@ -6,11 +6,10 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "scripts"))
 
 import numpy as np
-import soxr
 
 from speaker_gender.classifying.classification import classify_signal
 from speaker_gender.classifying.classifier import default_model, load_classifier
-from speaker_gender.config import ROOT, SAMPLE_RATE, WORKING_RATE
+from speaker_gender.config import ROOT, WORKING_RATE
 from speaker_gender.sound.changes import pitch_shifted
 from speaker_gender.sound.reading import read_signal
 
@@ -21,7 +20,7 @@ signal = read_signal(path, sample_rate=WORKING_RATE)
 
 
 def p_female(changed):
-    return classify_signal(classifier, soxr.resample(changed, WORKING_RATE, SAMPLE_RATE), file=path.name).p_female
+    return classify_signal(classifier, changed, sample_rate=WORKING_RATE, file=path.name).p_female
 
 
 # 1. Without a second recording: the same word at a higher and at a lower pitch.
@@ -33,7 +32,7 @@ turned = next((step for step in range(1, 25) if p_female(pitch_shifted(step)(sig
 print(f"The label turns at {turned} semitones" if turned else "The label turns at no shift of up to two octaves")
 
 # 3. A chord is no speech, and the answer gives the reason.
-time = np.arange(2 * SAMPLE_RATE) / SAMPLE_RATE
+time = np.arange(2 * WORKING_RATE) / WORKING_RATE
 chord = 3_000 * sum(np.sin(2 * np.pi * frequency * time) for frequency in (220, 277, 330))
-answer = classify_signal(classifier, chord, file="chord")
+answer = classify_signal(classifier, chord, sample_rate=WORKING_RATE, file="chord")
 print(f"A chord: {answer.answer} ({answer.reason})")

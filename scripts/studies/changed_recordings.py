@@ -130,7 +130,7 @@ def classify_changed(model: Path, recordings: pd.DataFrame) -> pd.DataFrame:
     for path, speaker, gender in recordings[["path", "speaker", "gender"]].itertuples(index=False):
         signal = read_signal(path)
         for name, change in CHANGES.items():
-            answer = classify_signal(classifier, change(signal), file=path.name)
+            answer = classify_signal(classifier, change(signal), sample_rate=SAMPLE_RATE, file=path.name)
             rows.append((name, path.name, speaker, gender, answer.p_female, CLIPPED in (answer.warning or "")))
     return pd.DataFrame(rows, columns=["change", "recording", "speaker", "gender", "p_female", "warned"])
 

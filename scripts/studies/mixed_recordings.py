@@ -26,7 +26,7 @@ import numpy as np
 import pandas as pd
 
 from speaker_gender.caching import write_json
-from speaker_gender.classifying.classification import UNSURE, classify_images, window_images
+from speaker_gender.classifying.classification import UNSURE, classify_windows, windows_of
 from speaker_gender.classifying.classifier import default_model, load_classifier
 from speaker_gender.classifying.timeline import SWITCH_COST, most_likely_labels
 from speaker_gender.config import RESULTS, SEED
@@ -73,9 +73,9 @@ def plan(recordings: pd.DataFrame, *, seed: int = SEED) -> list[tuple[str, int, 
 def window_odds(model: Path, paths: list[Path]) -> np.ndarray:
     """Log-odds of the windows of some recordings put together, each first brought to the same level."""
     classifier = load_classifier(model, threads=1)
-    parts = [read_signal(path) for path in paths]
+    parts = [read_signal(path, sample_rate=classifier.view.sample_rate) for path in paths]
     signal = np.concatenate([part * (3_000 / max(np.sqrt(np.mean(part**2)), 1e-9)) for part in parts])
-    return log_odds(classify_images(classifier, window_images(classifier, signal).images))
+    return log_odds(classify_windows(classifier, windows_of(classifier, signal)))
 
 
 def errors_of_rule(jobs: list[tuple], odds: list[np.ndarray], cost: float) -> dict:

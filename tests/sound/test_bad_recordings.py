@@ -213,7 +213,7 @@ def test_memory_does_not_grow_with_a_recordings_length(tmp_path):
 def stub(monkeypatch):
     """A classifier that hears women everywhere, in place of the project's own."""
     classifier = Classifier(
-        Path("stub"), {"image_size": [112, 30]}, VIEWS["harmonic"], lambda images: np.full(len(images), 0.9)
+        Path("stub"), {"image_size": [112, 30]}, VIEWS["harmonic"], lambda images, mels: np.full(len(images), 0.9)
     )
     monkeypatch.setattr("speaker_gender.classifying.classifier.load_classifier", lambda path: classifier)
     monkeypatch.setattr("speaker_gender.classifying.classifier.default_model", lambda: Path("stub"))

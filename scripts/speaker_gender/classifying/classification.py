@@ -8,24 +8,27 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import soxr
 from PIL import Image
 
 from speaker_gender.classifying.classifier import Classifier, load_classifier
 from speaker_gender.classifying.timeline import Stretch, merged, most_likely_labels, speaking_time
 from speaker_gender.config import RECORDING_SAMPLES, SAMPLE_RATE, settings
+from speaker_gender.images.mel import mel_spectrogram
+from speaker_gender.images.mfc import pad
 from speaker_gender.images.views import shrink
 from speaker_gender.learning.calibration import calibrated, log_odds, probability
 from speaker_gender.learning.model_files import ModelError
 from speaker_gender.parallel import in_parallel, n_workers
 from speaker_gender.sound.reading import LOUDER, AudioError, Channels, measure_channels, read_pieces
-from speaker_gender.sound.speech import find_speech, is_clipped
+from speaker_gender.sound.speech import Window, find_speech, is_clipped
 
 SILENCE, TOO_SHORT = "silence", "too short"  # of find_speech's reasons the less telling ones
 UNSURE = 0.65  # the greater of the two probabilities under which an answer is 'unsure' (studies/mixed_recordings.py)
 # Clipping costs refusals and some errors; the probabilities stay as right as they were (studies/changed_recordings.py).
 CLIPPED = "is clipped (it was too loud for its microphone): speech may be missed or misclassified"
 ALIKE = 0.3  # correlation of two channels from which the softer one is the other's cross-talk
-MOST_IMAGES = 6  # that an answer keeps
+MOST_SEEN = 6  # windows that an answer keeps
 FILES_A_WORKER = 50  # fewer are classified before another process has started
 BATCH = 16  # files a worker classifies before it reports back
 
@@ -56,8 +59,8 @@ class Answer:
         Seconds of speech of each label; empty without speech.
     timeline : tuple of Stretch
         Who speaks when: neighbouring windows of one label are one stretch.
-    images : ndarray
-        What the model saw of the first windows, as `Windows` has it; for a picture of the answer.
+    seen : Windows or None
+        The first ones, for a picture of the answer; None without speech.
     """
 
     file: str
@@ -71,45 +74,49 @@ class Answer:
     warning: str | None
     speaking_time: dict[str, float] = field(hash=False)  # Gradio hashes what it shows
     timeline: tuple[Stretch, ...]
-    images: np.ndarray = field(default_factory=lambda: np.empty((0, 0, 0), np.uint8), compare=False, repr=False)
+    seen: "Windows | None" = field(default=None, compare=False, repr=False)
 
 
 class Windows(NamedTuple):
     """The windows with speech in a signal.
 
-    images: uint8 (windows, height, width) of the network's size; spans: start and stop of each in seconds, shape
-    (windows, 2); reason: why there are none.
+    images: uint8 (windows, height, width) of the network's size; mels: float32 (windows, 100, 40), None for a model
+    without a speaker encoder; spans: start and stop of each in seconds, shape (windows, 2); reason: why there are none.
     """
 
     images: np.ndarray
+    mels: np.ndarray | None
     spans: np.ndarray
-    reason: str | None
+    reason: str | None = None
+
+    def select(self, chosen: slice | np.ndarray) -> "Windows":
+        """Some of them: `chosen` is a slice or a mask."""
+        mels = None if self.mels is None else self.mels[chosen]
+        return Windows(self.images[chosen], mels, self.spans[chosen], self.reason)
 
 
-def window_images(classifier: Classifier, signal: np.ndarray) -> Windows:
-    """Images of the windows with speech, as the classifier's network takes them.
+def windows_of(classifier: Classifier, signal: np.ndarray) -> Windows:
+    """The windows with speech in a signal, on the int16 scale at the rate of the classifier's view, shape (samples,).
 
-    Each window is padded with equally many zeros on both sides; an offset of the signal is taken out.
-
-    Parameters
-    ----------
-    classifier : Classifier
-        Its view and its size are used.
-    signal : ndarray
-        On the int16 scale at 48 kHz, shape (samples,).
+    An offset of the signal is taken out.
     """
-    size = tuple(classifier.card["image_size"])
     signal = signal - signal.mean() if len(signal) else signal
-    windows, reason = find_speech(signal, sample_rate=SAMPLE_RATE)
-    images = []
-    for window in windows:
-        missing = max(RECORDING_SAMPLES - len(window.signal), 0)
-        image = classifier.view.image(window.signal, front=missing // 2)
+    return as_windows(classifier, *find_speech(signal, sample_rate=classifier.view.sample_rate))
+
+
+def as_windows(classifier: Classifier, found: list[Window], reason: str | None = None) -> Windows:
+    """Windows as the classifier's network takes them, each padded with equally many zeros on both sides."""
+    size, rate = tuple(classifier.card["image_size"]), classifier.view.sample_rate
+    length = RECORDING_SAMPLES * rate // SAMPLE_RATE
+    images, mels = [], []
+    for _, signal in found:
+        front = max(length - len(signal), 0) // 2
+        image = classifier.view.window_image(signal, front=front)
         images.append(shrink(Image.fromarray(image).convert("L"), size))
-    spans = [(window.start, window.start + len(window.signal)) for window in windows]
-    return Windows(
-        np.array(images, np.uint8).reshape(-1, *size), np.array(spans, float).reshape(-1, 2) / SAMPLE_RATE, reason
-    )
+        if "encoder" in classifier.card:
+            mels.append(mel_spectrogram(pad(signal, front, length)))
+    spans = np.array([(start, start + len(signal)) for start, signal in found], float).reshape(-1, 2) / rate
+    return Windows(np.array(images, np.uint8).reshape(-1, *size), np.array(mels) if mels else None, spans, reason)
 
 
 def classify_recordings(classifier: Classifier, paths: list[Path]) -> Iterator[Answer]:
@@ -139,14 +146,15 @@ def classify_recording(classifier: Classifier, path: Path) -> Answer:
         channels = measure_channels(path)
         answer = classify_channels(classifier, path, channels, file=str(path))
         if answer is None:
-            pieces = read_pieces(path, report=report, weights=channels and channels.weights)
+            rate, weights = classifier.view.sample_rate, channels and channels.weights
+            pieces = read_pieces(path, sample_rate=rate, report=report, weights=weights)
             answer = classify_pieces(classifier, pieces, file=str(path), report=report)
         return answer
     except AudioError as error:
         return Answer(str(path), "unreadable", None, None, None, None, 0, error.problem, None, {}, ())
 
 
-def classify_signal(classifier: Classifier, signal: np.ndarray, *, file: str) -> Answer:
+def classify_signal(classifier: Classifier, signal: np.ndarray, *, sample_rate: int, file: str) -> Answer:
     """The answer for a signal, or why there is none.
 
     The windows' log-odds are averaged: each counts the same, and a sure one more.
@@ -156,10 +164,14 @@ def classify_signal(classifier: Classifier, signal: np.ndarray, *, file: str) ->
     classifier : Classifier
         From `load_classifier`.
     signal : ndarray
-        On the int16 scale at 48 kHz, shape (samples,).
+        On the int16 scale, shape (samples,).
+    sample_rate : int
+        In Hz.
     file : str
         Its name in the answer.
     """
+    if sample_rate != classifier.view.sample_rate:
+        signal = soxr.resample(signal, sample_rate, classifier.view.sample_rate)
     return classify_pieces(classifier, [signal], file=file, report=[])
 
 
@@ -171,19 +183,20 @@ def classify_pieces(classifier: Classifier, pieces: Iterable[np.ndarray], *, fil
     classifier, file
         As for `classify_signal`.
     pieces : iterable of ndarray
-        Consecutive parts of a signal on the int16 scale at 48 kHz, as `read_pieces` yields them.
+        Consecutive parts of a signal on the int16 scale at the rate of the classifier's view, as `read_pieces` yields
+        them.
     report : list of str
         What `read_pieces` reports of the file, at the end; it becomes the answer's warning.
     """
-    n_samples, found, reasons = 0, _Found(), []
+    n_samples, found, reasons, rate = 0, _Found(), [], classifier.view.sample_rate
     for piece in pieces:
-        windows = window_images(classifier, piece)
+        windows = windows_of(classifier, piece)
         if windows.reason:
             reasons.append(windows.reason)
         else:
-            found.add(classifier, windows, n_samples / SAMPLE_RATE, is_clipped(piece))
+            found.add(classifier, windows, n_samples / rate, is_clipped(piece))
         n_samples += len(piece)
-    seconds = round(n_samples / SAMPLE_RATE, 3)
+    seconds = round(n_samples / rate, 3)
     if not found.p_windows:
         reason = next((why for why in reasons if why not in (SILENCE, TOO_SHORT)), reasons[0])
         return Answer(file, "no speech", None, None, None, seconds, 0, reason, "; ".join(report) or None, {}, ())
@@ -211,26 +224,25 @@ def classify_channels(classifier: Classifier, path: Path, channels: Channels | N
     """
     if channels is None or len(channels.alone) < 2:
         return None
-    n_samples = 0
+    n_samples, rate = 0, classifier.view.sample_rate
     report: list[str] = []
     who_speaks_alone = set()
     found: dict[int | None, _Found] = {channel + 1: _Found() for channel in channels.alone}
     apart = np.eye(len(channels.weights))[:, list(channels.alone)]
-    for piece in read_pieces(path, report=report, weights=apart):
+    for piece in read_pieces(path, sample_rate=rate, report=report, weights=apart):
         for index, channel in enumerate(found):
-            windows = window_images(classifier, piece[:, index])
-            parts = [piece[slice(*span)] for span in (windows.spans * SAMPLE_RATE).round().astype(int)]
+            windows = windows_of(classifier, piece[:, index])
+            parts = [piece[slice(*span)] for span in (windows.spans * rate).round().astype(int)]
             if any(_is_loudest(part, index, by=LOUDER) for part in parts):
                 who_speaks_alone.add(channel)
             own = np.array([not _is_crosstalk(part, index) for part in parts], bool)
             if own.any():
-                windows = windows._replace(images=windows.images[own], spans=windows.spans[own])
-                found[channel].add(classifier, windows, n_samples / SAMPLE_RATE, is_clipped(piece[:, index]))
+                found[channel].add(classifier, windows.select(own), n_samples / rate, is_clipped(piece[:, index]))
         n_samples += len(piece)
     if len(who_speaks_alone) < 2:
         return None
     spoken = {channel: those for channel, those in found.items() if those.p_windows}
-    return _answer(spoken, file=file, seconds=round(n_samples / SAMPLE_RATE, 3), report=report)
+    return _answer(spoken, file=file, seconds=round(n_samples / rate, 3), report=report)
 
 
 def _is_loudest(part: np.ndarray, index: int, *, by: float) -> bool:
@@ -251,19 +263,19 @@ def _is_crosstalk(part: np.ndarray, index: int) -> bool:
 
 @dataclass
 class _Found:
-    """What was found in the windows of a signal: probabilities, spans in seconds, the first images, clipping."""
+    """What was found in the windows of a signal: probabilities, spans in seconds, the first windows, clipping."""
 
     p_windows: list[np.ndarray] = field(default_factory=list)
     spans: list[np.ndarray] = field(default_factory=list)
-    images: list[np.ndarray] = field(default_factory=list)
+    seen: list[Windows] = field(default_factory=list)
     is_clipped: bool = False
 
     def add(self, classifier: Classifier, windows: Windows, start: float, clipped: bool) -> None:
         """Classify the windows of a piece that starts so many seconds after the recording."""
-        self.p_windows.append(classify_images(classifier, windows.images))
+        self.p_windows.append(classify_windows(classifier, windows))
         self.spans.append(windows.spans + start)
-        if sum(map(len, self.images)) < MOST_IMAGES:
-            self.images.append(windows.images[:MOST_IMAGES])
+        if sum(len(some.images) for some in self.seen) < MOST_SEEN:
+            self.seen.append(windows.select(slice(MOST_SEEN)))
         self.is_clipped |= clipped
 
 
@@ -281,7 +293,7 @@ def _answer(found: dict[int | None, _Found], *, file: str, seconds: float, repor
         timeline += merged(own)
     p_all = np.concatenate([p for those in found.values() for p in those.p_windows])
     p_female = combine(p_all)
-    images = [images for those in found.values() for images in those.images]
+    seen = [some for those in found.values() for some in those.seen]
     clipped = any(those.is_clipped for those in found.values())
     return Answer(
         file,
@@ -295,8 +307,14 @@ def _answer(found: dict[int | None, _Found], *, file: str, seconds: float, repor
         warning="; ".join(report + [CLIPPED] * clipped) or None,
         speaking_time=speaking_time(windows),
         timeline=tuple(sorted(timeline, key=lambda stretch: stretch.start)),
-        images=np.concatenate(images)[:MOST_IMAGES],
+        seen=_together(seen).select(slice(MOST_SEEN)),
     )
+
+
+def _together(parts: list[Windows]) -> Windows:
+    mels = [part.mels for part in parts if part.mels is not None]
+    images, spans = (np.concatenate([getattr(part, name) for part in parts]) for name in ("images", "spans"))
+    return Windows(images, np.concatenate(mels) if mels else None, spans)
 
 
 def answer_of(p_female: float, labels: set[str]) -> str:
@@ -308,9 +326,10 @@ def answer_of(p_female: float, labels: set[str]) -> str:
     return "female" if p_female >= 0.5 else "male"
 
 
-def classify_images(classifier: Classifier, images: np.ndarray) -> np.ndarray:
-    """p_female of each image, shape (images,), calibrated where the model's card says how. Raises ModelError."""
-    p_female, calibration = classifier.predict(images), classifier.card.get("calibration")
+def classify_windows(classifier: Classifier, windows: Windows) -> np.ndarray:
+    """p_female of each window, shape (windows,), calibrated where the model's card says how. Raises ModelError."""
+    p_female = classifier.predict(windows.images, windows.mels)
+    calibration = classifier.card.get("calibration")
     p_female = calibrated(p_female, calibration) if calibration else p_female
     if not np.isfinite(p_female).all():
         raise ModelError(f"{classifier.path}: answers with what is no number; train it again, or use another model")

@@ -19,13 +19,14 @@ SHIPPED_MODEL = ROOT / "results" / "shipped" / "gender.safetensors"
 class Classifier:
     """A trained model, ready to be asked.
 
-    predict: uint8 images (images, height, width) → p_female, shape (images,), before calibration.
+    predict: uint8 images (images, height, width), and for a model with a speaker encoder float32 mels (images, 100, 40)
+    of the same speech → p_female, shape (images,), before calibration.
     """
 
     path: Path
     card: dict
     view: View
-    predict: Callable[[np.ndarray], np.ndarray]
+    predict: Callable[..., np.ndarray]
 
 
 def default_model() -> Path:
@@ -55,7 +56,7 @@ def load_classifier(path: Path, *, threads: int = 0) -> Classifier:
     return Classifier(path, card, VIEWS[card["view"]], predict)
 
 
-def _onnx_predictor(path: Path, card: dict, threads: int) -> Callable[[np.ndarray], np.ndarray]:
+def _onnx_predictor(path: Path, card: dict, threads: int) -> Callable[..., np.ndarray]:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     try:
@@ -66,25 +67,26 @@ def _onnx_predictor(path: Path, card: dict, threads: int) -> Callable[[np.ndarra
         raise ModelError(f"{path}: not a network ({str(error).splitlines()[0]})") from None
     mean, std = card["normalisation"]["mean"], card["normalisation"]["std"]
 
-    def predict(images: np.ndarray) -> np.ndarray:
+    def predict(images: np.ndarray, mels: np.ndarray | None = None) -> np.ndarray:
         grey = (images[:, np.newaxis] / 255 - mean) / std
-        (scores,) = session.run(None, {"images": grey.astype(np.float32)})
+        inputs = {"images": grey.astype(np.float32)} | ({} if mels is None else {"mels": mels})
+        (scores,) = session.run(None, inputs)
         odds = (scores[:, GENDERS.index("female")] - scores[:, GENDERS.index("male")]).astype(np.float64)
         return probability(odds)
 
     return predict
 
 
-def _torch_predictor(path: Path) -> Callable[[np.ndarray], np.ndarray]:
+def _torch_predictor(path: Path) -> Callable[..., np.ndarray]:
     try:
         from speaker_gender.learning import networks  # here, because torch and fastai take seconds to import
     except ModuleNotFoundError:  # as after try.sh
         raise ModelError(f"{path}: takes PyTorch, which bash scripts/run.sh installs") from None
     network, card = networks.load_network(path)
 
-    def predict(images: np.ndarray) -> np.ndarray:
+    def predict(images: np.ndarray, mels: np.ndarray | None = None) -> np.ndarray:
         try:
-            return networks.predict(network, images, card["normalisation"])
+            return networks.predict(network, images, card["normalisation"], mels)
         except RuntimeError as error:  # torch's, as for images too small for the network
             raise ModelError(f"{path}: does not fit its card ({str(error).splitlines()[0]})") from None
 

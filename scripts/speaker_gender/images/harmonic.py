@@ -13,7 +13,7 @@ import functools
 import numpy as np
 import soxr
 
-from speaker_gender.config import SAMPLE_RATE, WORKING_RATE, WORKING_SAMPLES
+from speaker_gender.config import RECORDING_SAMPLES, SAMPLE_RATE, WORKING_RATE, WORKING_SAMPLES
 from speaker_gender.images.mfc import pad
 
 VERSION = 2  # part of every cache key: raise it when a change here changes an image
@@ -124,15 +124,17 @@ def to_image(powers: np.ndarray) -> np.ndarray:
     return (255 * (1 + level / DYNAMIC_RANGE) + 0.5).astype(np.uint8)[::-1]
 
 
-def harmonic_image(signal: np.ndarray, *, front: int) -> np.ndarray:
+def harmonic_image(signal: np.ndarray, *, front: int, sample_rate: int = SAMPLE_RATE) -> np.ndarray:
     """Convert a recording to its image in view `harmonic`.
 
     Parameters
     ----------
     signal : np.ndarray, shape (samples,)
-        At 48 kHz, on any scale.
+        On any scale.
     front : int
         Zeros before it, in samples.
+    sample_rate : int
+        In Hz.
 
     Returns
     -------
@@ -150,5 +152,7 @@ def harmonic_image(signal: np.ndarray, *, front: int) -> np.ndarray:
     >>> round(float(band_frequencies()[loudest]))
     446
     """
-    padded = soxr.resample(pad(signal, front), SAMPLE_RATE, WORKING_RATE, quality="HQ")
+    padded = pad(signal, front, RECORDING_SAMPLES * sample_rate // SAMPLE_RATE)
+    if sample_rate != WORKING_RATE:
+        padded = soxr.resample(padded, sample_rate, WORKING_RATE, quality="HQ")
     return to_image(band_powers(padded[:WORKING_SAMPLES]))

@@ -66,27 +66,28 @@ def draw_front_padding(lengths: list[int], *, seed: int) -> list[int]:
     return [int(generator.randint(samples)) if samples > 0 else 0 for samples in missing]
 
 
-def pad(signal: np.ndarray, front: int) -> np.ndarray:
-    """Pad a signal with zeros to 47,998 samples.
+def pad(signal: np.ndarray, front: int, n_samples: int = RECORDING_SAMPLES) -> np.ndarray:
+    """Pad a signal with zeros to so many samples.
 
-    A longer signal (none in AudioMNIST) is cut to the 47,998 samples that hold the most energy.
+    A longer signal (none in AudioMNIST) is cut to the samples that hold the most energy.
 
     Parameters
     ----------
     signal : np.ndarray, shape (samples,)
     front : int
         Zeros before the signal; the rest goes behind it.
+    n_samples : int
 
     Returns
     -------
-    np.ndarray, shape (47998,)
+    np.ndarray, shape (n_samples,)
     """
-    excess = len(signal) - RECORDING_SAMPLES
+    excess = len(signal) - n_samples
     if excess > 0:
         energy = np.concatenate([[0.0], np.cumsum(np.square(signal, dtype=np.float64))])
-        start = int(np.argmax(energy[RECORDING_SAMPLES:] - energy[: excess + 1]))
-        return signal[start : start + RECORDING_SAMPLES]
-    padded = np.zeros(RECORDING_SAMPLES)
+        start = int(np.argmax(energy[n_samples:] - energy[: excess + 1]))
+        return signal[start : start + n_samples]
+    padded = np.zeros(n_samples)
     padded[front : front + len(signal)] = signal
     return padded
 

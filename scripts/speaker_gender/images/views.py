@@ -1,5 +1,6 @@
 """The ways of turning a recording into an image, by name; everything after this module is the same for all of them."""
 
+import functools
 import io
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -7,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
+from speaker_gender.config import SAMPLE_RATE, WORKING_RATE
 from speaker_gender.images import harmonic, mfc
 
 
@@ -24,19 +26,37 @@ class View:
         Pillow's, 1…95.
     fold_size : tuple of int
         Rows and columns of the images that the networks of learning.folds are trained on.
+    sample_rate : int
+        In Hz, at which a recording is read that is to be classified.
+    window_image : callable
+        As `image`, from a signal at that rate.
     """
 
     image: Callable[..., np.ndarray]
     parameters: dict
     jpeg_quality: int
     fold_size: tuple[int, int]
+    sample_rate: int
+    window_image: Callable[..., np.ndarray]
 
 
 VIEWS = {
     # Pillow's default quality, as in the study; its 224 × 224 pixels are 12 × 98 numbers, enlarged.
-    "mfc": View(mfc.mfc_image, mfc.PARAMETERS, jpeg_quality=75, fold_size=(mfc.N_MFCC, mfc.N_FRAMES)),
+    "mfc": View(
+        mfc.mfc_image,
+        mfc.PARAMETERS,
+        jpeg_quality=75,
+        fold_size=(mfc.N_MFCC, mfc.N_FRAMES),
+        sample_rate=SAMPLE_RATE,
+        window_image=mfc.mfc_image,
+    ),
     "harmonic": View(
-        harmonic.harmonic_image, harmonic.PARAMETERS, jpeg_quality=95, fold_size=(harmonic.N_BANDS, harmonic.N_FRAMES)
+        harmonic.harmonic_image,
+        harmonic.PARAMETERS,
+        jpeg_quality=95,
+        fold_size=(harmonic.N_BANDS, harmonic.N_FRAMES),
+        sample_rate=WORKING_RATE,
+        window_image=functools.partial(harmonic.harmonic_image, sample_rate=WORKING_RATE),
     ),
 }
 

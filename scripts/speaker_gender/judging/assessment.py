@@ -92,7 +92,7 @@ def predict_recordings(model: Path, recordings: pd.DataFrame, *, sample_rate: in
     with tempfile.TemporaryDirectory() as folder:
         if sample_rate:
             copies = [Path(folder) / f"{number}.wav" for number in range(len(paths))]
-            paths = [_recorded_at(sample_rate, path, copy) for path, copy in zip(paths, copies)]
+            paths = [recorded_at(sample_rate, path, copy) for path, copy in zip(paths, copies)]
         work = classify_recordings(load_classifier(model), paths)
         answers = list(tqdm(work, "classifying", total=len(paths), unit="recording", leave=False))
     return recordings[["speaker", "gender"]].assign(
@@ -102,7 +102,7 @@ def predict_recordings(model: Path, recordings: pd.DataFrame, *, sample_rate: in
     )
 
 
-def _recorded_at(sample_rate: int, recording: Path, copy: Path) -> Path:
+def recorded_at(sample_rate: int, recording: Path, copy: Path) -> Path:
     """A recording's copy at another rate; the recording itself where it cannot be read, which its answer then says."""
     try:
         signal = read_signal(recording)

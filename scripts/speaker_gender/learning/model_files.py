@@ -13,6 +13,7 @@ from pathlib import Path
 
 from speaker_gender.caching import json_text, replacing
 from speaker_gender.config import GENDERS
+from speaker_gender.images import mel
 from speaker_gender.images.views import VIEWS
 
 LARGEST_IMAGE = 256  # pixels of height or width; the study's have 224
@@ -54,6 +55,8 @@ def write_model(path: Path, weights: bytes, card: dict, *, onnx: bytes | None = 
     contents = {".safetensors": weights} | ({".onnx": onnx} if onnx else {})
     if card.get("view") in VIEWS:
         card = card | {"view_parameters": VIEWS[card["view"]].parameters}
+    if "encoder" in card:
+        card = card | {"mel_parameters": mel.PARAMETERS}
     card = card | {"sha256": {suffix: hashlib.sha256(content).hexdigest() for suffix, content in contents.items()}}
     text = json_text(card)
     with ExitStack() as files:  # which renames the last one first, and the card last
@@ -109,8 +112,8 @@ def usable_card(path: Path) -> dict:
         _check(card)
     except (KeyError, TypeError, ValueError, OverflowError):
         raise ModelError(f"{card_path}: not a card of this project's models") from None
-    made_now = json.loads(json.dumps(VIEWS[card["view"]].parameters))
-    if card.get("view_parameters", made_now) != made_now:
+    made_now = json.loads(json.dumps([VIEWS[card["view"]].parameters, mel.PARAMETERS]))
+    if [card.get("view_parameters", made_now[0]), card.get("mel_parameters", made_now[1])] != made_now:
         raise ModelError(f"{card_path}: the model was trained on another form of view {card['view']}; train it again")
     return card
 

@@ -16,7 +16,10 @@ from torch.nn.functional import conv2d
 from torchvision.models import resnet34
 
 from speaker_gender.config import GENDERS
+from speaker_gender.images.mel import N_FRAMES, N_MELS
 from speaker_gender.learning.batches import to_batch
+from speaker_gender.learning.fusion import Fusion, SpeakerEncoder
+from speaker_gender.learning.fusion import make_head as make_encoder_head
 from speaker_gender.learning.model_files import ModelError, checked_file, usable_card, write_model
 from speaker_gender.learning.recipes import Recipe
 
@@ -76,7 +79,7 @@ def skip_padding(network: nn.Module) -> None:
 
 
 class Ensemble(nn.Module):
-    """Networks of one recipe from different seeds: the mean of their scores, (n, 1, h, w) → (n, 2).
+    """Networks of one kind from different seeds: the mean of their scores, shape (n, 2).
 
     References
     ----------
@@ -87,9 +90,9 @@ class Ensemble(nn.Module):
         super().__init__()
         self.members = nn.ModuleList(members)
 
-    def forward(self, images: torch.Tensor) -> torch.Tensor:
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
         """Average the members' scores, shape (n, 2)."""
-        return torch.stack([member(images) for member in self.members]).mean(dim=0)
+        return torch.stack([member(inputs) for member in self.members]).mean(dim=0)
 
 
 def make_network(recipe: Recipe) -> nn.Module:
@@ -117,12 +120,21 @@ def load_network(path: Path) -> tuple[nn.Module, dict]:
     """
     card = usable_card(path)
     try:
-        recipe = Recipe(**card["recipe"])
-        network = Ensemble([make_network(recipe) for _ in card["seeds"]]) if "seeds" in card else make_network(recipe)
+        network = _untrained(card)
     except (TypeError, ValueError, RuntimeError):
         raise ModelError(f"{path.with_suffix('.json')}: not a card of this project's models") from None
     load_weights(network, path, card)
     return network.eval(), card
+
+
+def _untrained(card: dict) -> nn.Module:
+    recipe = Recipe(**card["recipe"])
+    if "seeds" not in card:
+        return make_network(recipe)
+    images = Ensemble([make_network(recipe) for _ in card["seeds"]])
+    if "encoder" not in card:
+        return images
+    return Fusion(images, SpeakerEncoder(), Ensemble([make_encoder_head() for _ in card["seeds"]]))
 
 
 def load_weights(network: nn.Module, path: Path, card: dict) -> None:
@@ -137,7 +149,14 @@ def load_weights(network: nn.Module, path: Path, card: dict) -> None:
         raise ModelError(f"{path}: not this network's weights ({str(error).splitlines()[0]})") from None
 
 
-def predict(model: torch.nn.Module, images: np.ndarray, normalisation: dict, *, batch_size: int = 256) -> np.ndarray:
+def predict(
+    model: torch.nn.Module,
+    images: np.ndarray,
+    normalisation: dict,
+    mels: np.ndarray | None = None,
+    *,
+    batch_size: int = 256,
+) -> np.ndarray:
     """Predict the probability of female for each image.
 
     Parameters
@@ -146,6 +165,8 @@ def predict(model: torch.nn.Module, images: np.ndarray, normalisation: dict, *, 
         See batches.to_batch.
     normalisation : dict
         See batches.to_batch.
+    mels : np.ndarray of float32, shape (images, 100, 40), optional
+        Of the same speech; a Fusion needs them.
 
     Returns
     -------
@@ -157,7 +178,10 @@ def predict(model: torch.nn.Module, images: np.ndarray, normalisation: dict, *, 
     found = []
     with torch.inference_mode():
         for start in range(0, len(images), batch_size):
-            scores = model(to_batch(images[start : start + batch_size], normalisation).to(device))
+            batch = slice(start, start + batch_size)
+            inputs = [to_batch(images[batch], normalisation)]
+            inputs += [torch.from_numpy(mels[batch])] if mels is not None else []
+            scores = model(*(tensor.to(device) for tensor in inputs))
             found.append(scores.double().softmax(dim=1)[:, GENDERS.index("female")].cpu())
     return torch.cat(found).numpy()
 
@@ -165,19 +189,22 @@ def predict(model: torch.nn.Module, images: np.ndarray, normalisation: dict, *, 
 def to_onnx(network: nn.Module, image_size: tuple[int, int]) -> bytes:
     """Export a network as an ONNX graph.
 
-    `image_size`: height and width in pixels. Returns of an ONNX file: images, float32 (n, 1, height, width), normalised
-    → scores, float32 (n, 2).
+    `image_size`: height and width in pixels. Returns the bytes of an ONNX file: images, float32 (n, 1, height, width),
+    normalised, and for a Fusion mels, float32 (n, 100, 40) → scores, float32 (n, 2).
     """
     import onnx  # here, because only those who train the shipped model need it
 
+    inputs = {"images": torch.zeros(2, 1, *image_size)}
+    if isinstance(network, Fusion):
+        inputs["mels"] = torch.zeros(2, N_FRAMES, N_MELS)
     n_images = torch.export.Dim("n_images")
     network = network.to(memory_format=torch.contiguous_format)  # training leaves another, which is another graph
     exported = torch.onnx.export(
         network.eval(),
-        (torch.zeros(2, 1, *image_size),),
-        input_names=["images"],
+        tuple(inputs.values()),
+        input_names=list(inputs),
         output_names=["scores"],
-        dynamic_shapes=({0: n_images},),
+        dynamic_shapes=({0: n_images},) * len(inputs),
         verbose=False,
     )
     graph = cast(torch.onnx.ONNXProgram, exported).model_proto  # None only where it writes a file

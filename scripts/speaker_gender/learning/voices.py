@@ -16,13 +16,16 @@ import numpy as np
 import pandas as pd
 
 from speaker_gender.caching import digest, file_digest
-from speaker_gender.config import AUDIOMNIST, RESULTS, SEED, WORKING_RATE, settings
+from speaker_gender.config import AUDIOMNIST, RESULTS, SEED, WORKING_RATE, WORKING_SAMPLES, settings
 from speaker_gender.corpora.audiomnist import load_recordings
 from speaker_gender.corpora.common_voice import common_voice_recordings
 from speaker_gender.corpora.corpus import Corpus, CorpusError, accepted_losses
 from speaker_gender.corpora.demo import make_demo_corpus
 from speaker_gender.corpora.librispeech import librispeech_recordings
+from speaker_gender.images import mel
 from speaker_gender.images.harmonic import PARAMETERS, band_powers, to_image
+from speaker_gender.images.mel import mel_spectrogram
+from speaker_gender.images.mfc import pad
 from speaker_gender.parallel import in_parallel
 from speaker_gender.sound import augmentation, speech
 from speaker_gender.sound.augmentation import augment
@@ -35,9 +38,8 @@ VERSION = 2  # part of the key of the images made here: raise it when a change h
 N_SYNTHETIC, SYNTHETIC_SEED = 400, 7  # speakers, none of whom is in the demo corpus
 SHORTEST_WORD, LONGEST_WORD = 0.3, 0.8  # seconds: what is cut out of read sentences, to be like a single word
 WORD_SHARE = 0.6
-SHORT_WORDS = "short words"
-ABLATIONS = (*augmentation.ABLATIONS, SHORT_WORDS)  # what can be left out in making the images
-
+SHORT_WORDS, EVERYTHING = "short words", "augmentation"
+ABLATIONS = (*augmentation.ABLATIONS, SHORT_WORDS, EVERYTHING)  # what can be left out in making the images
 
 MOST_WINDOWS = 6  # of a recording
 SPOKEN_DIGITS = settings().spoken_digits
@@ -178,8 +180,8 @@ def check_ablation(without: str) -> None:
 
 def augmented_images(
     recordings: pd.DataFrame, *, sources: dict[str, Source] = SOURCES, without: str = "", n_jobs: int | None = None
-) -> tuple[np.ndarray, np.ndarray]:
-    """Make augmented images of recordings; the same with any number of workers.
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Make augmented images and mel spectrograms of recordings; the same with any number of workers.
 
     Parameters
     ----------
@@ -194,6 +196,8 @@ def augmented_images(
     Returns
     -------
     images : np.ndarray of uint8, shape (images, 112, 30)
+    mels : np.ndarray of float16, shape (images, 100, 40)
+        Of the same augmented speech.
     rows : np.ndarray of int, shape (images,)
         The row of `recordings` that each image was made from.
 
@@ -213,38 +217,44 @@ def augmented_images(
     make = functools.partial(_images_of, without=without)
     work = in_parallel(make, jobs, batch=8, n_jobs=n_jobs, title="augmented images")
     images: list[np.ndarray] = []
+    mels: list[np.ndarray] = []
     rows: list[int] = []
     problems: list[str] = []
     for number, made in enumerate(work):
         if isinstance(made, str):
             problems.append(made)
         else:
-            images += made
+            images += [image for image, _ in made]
+            mels += [spectrum for _, spectrum in made]
             rows += [number] * len(made)
     if len(problems) > accepted_losses():
         raise CorpusError(
             f"{problems[0]}; {len(problems)} recordings cannot be read: repair or remove them, or "
             f"ACCEPT_LOST={len(problems)}"
         )
-    return np.stack(images), np.array(rows)
+    return np.stack(images), np.stack(mels), np.array(rows)
 
 
-def _images_of(job: tuple[Path, int, int], *, without: str) -> list[np.ndarray] | str:
-    """The images made of one recording (path, images per window, its number), or why it cannot be read."""
+def _images_of(job: tuple[Path, int, int], *, without: str) -> list[tuple[np.ndarray, np.ndarray]] | str:
+    """Images and mel spectrograms of one recording (path, images per window, its number), or why there are none."""
     path, images_per_window, number = job
     try:
         signal = read_signal(path, sample_rate=WORKING_RATE)
     except AudioError as error:
         return str(error)
+    windows = [window.signal for window in speech_windows(signal, sample_rate=WORKING_RATE)[:MOST_WINDOWS]]
     rng = np.random.default_rng([SEED, number])
-    images = []
-    for window in speech_windows(signal, sample_rate=WORKING_RATE)[:MOST_WINDOWS]:
-        for _ in range(images_per_window):
-            piece = window.signal if without == SHORT_WORDS else _word_of(window.signal, rng)
-            behind = np.roll(signal, int(rng.integers(len(signal))))
-            augmented = augment(piece, behind, rng, without="" if without == SHORT_WORDS else without)
-            images.append(to_image(band_powers(augmented)))
-    return images
+    if without == EVERYTHING:
+        pieces = [pad(window, (WORKING_SAMPLES - len(window)) // 2, WORKING_SAMPLES) for window in windows]
+    else:
+        pieces = [_augmented(window, signal, rng, without) for window in windows for _ in range(images_per_window)]
+    return [(to_image(band_powers(piece)), mel_spectrogram(piece).astype(np.float16)) for piece in pieces]
+
+
+def _augmented(window: np.ndarray, signal: np.ndarray, rng: np.random.Generator, without: str) -> np.ndarray:
+    piece = window if without == SHORT_WORDS else _word_of(window, rng)
+    behind = np.roll(signal, int(rng.integers(len(signal))))
+    return augment(piece, behind, rng, without="" if without == SHORT_WORDS else without)
 
 
 def _word_of(speech: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -281,4 +291,5 @@ def images_key(recordings: pd.DataFrame, *, sources: dict[str, Source] = SOURCES
     ]
     versions = [VERSION, READER, speech.VERSION, augmentation.VERSION, *packages]
     used = {source: sources[source] for source in sorted(set(recordings["source"]))}
-    return digest(recordings.astype(str).to_numpy().tolist(), used, without, PARAMETERS, versions)
+    made = [PARAMETERS, mel.PARAMETERS]
+    return digest(recordings.astype(str).to_numpy().tolist(), used, without, made, versions)

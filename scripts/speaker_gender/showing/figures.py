@@ -176,7 +176,9 @@ def answer_figure(images: np.ndarray, maps: np.ndarray | None, *, view: str) -> 
     return figure
 
 
-def voice_to_answer(signal: np.ndarray, image: np.ndarray, cam: np.ndarray, p_female: float) -> Figure:
+def voice_to_answer(
+    signal: np.ndarray, image: np.ndarray, cam: np.ndarray, p_female: float, *, sample_rate: int
+) -> Figure:
     """Draw one recording's way: its waveform, its image in view `harmonic`, where the model looked, what it predicts.
 
     Returns matplotlib.figure.Figure: Not known to pyplot.
@@ -184,14 +186,14 @@ def voice_to_answer(signal: np.ndarray, image: np.ndarray, cam: np.ndarray, p_fe
     Parameters
     ----------
     signal : np.ndarray, shape (samples,)
-        At 48 kHz, any scale.
+        Any scale.
     image : np.ndarray of uint8, shape (112, 30)
     cam : np.ndarray, shape (rows, columns)
         Values 0…1.
     """
     figure = Figure(figsize=(11, 2.6), layout="constrained", dpi=130)
     wave, grey, looked, answer = figure.subplots(1, 4, width_ratios=(1.2, 1, 1, 0.8))
-    wave.plot(np.arange(len(signal)) / SAMPLE_RATE * 1_000, signal, color=NEUTRAL, linewidth=0.5)
+    wave.plot(np.arange(len(signal)) / sample_rate * 1_000, signal, color=NEUTRAL, linewidth=0.5)
     wave.set(title="1 · a voice", xlabel="ms", yticks=[])
     draw_image(grey, image, view="harmonic")
     grey.set_title("2 · its image")

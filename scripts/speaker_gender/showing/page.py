@@ -35,10 +35,11 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 from speaker_gender.caching import shown
 from speaker_gender.classifying.classification import (
     Answer,
+    as_windows,
     classify_channels,
-    classify_images,
     classify_pieces,
-    window_images,
+    classify_windows,
+    windows_of,
 )
 from speaker_gender.classifying.classifier import Classifier
 from speaker_gender.classifying.timeline import Stretch
@@ -47,6 +48,7 @@ from speaker_gender.showing.explanation import explain
 from speaker_gender.showing.figures import COLOURS, answer_figure, draw_timeline
 from speaker_gender.sound.pitch import PITCH_HOP, PITCH_RATE, PITCH_WINDOW, PITCHES, pitch_track
 from speaker_gender.sound.reading import INT16_FULL_SCALE, AudioError, measure_channels, read_pieces
+from speaker_gender.sound.speech import Window
 
 UPLOADS = Path(os.environ["GRADIO_TEMP_DIR"])
 atexit.register(shutil.rmtree, UPLOADS, ignore_errors=True)
@@ -191,7 +193,9 @@ def analyse(classifier: Classifier, path: Path, *, name: str) -> Result:
     try:
         channels = measure_channels(path)
         mixed = read_pieces(path, report=report, weights=channels and channels.weights)
-        answer = classify_pieces(classifier, _observed(mixed, path, envelope, beginning), file=name, report=report)
+        pieces = _observed(mixed, path, envelope, beginning)
+        at_its_rate = (soxr.resample(piece, SAMPLE_RATE, classifier.view.sample_rate) for piece in pieces)
+        answer = classify_pieces(classifier, at_its_rate, file=name, report=report)
         answer = classify_channels(classifier, path, channels, file=name) or answer
     except AudioError as error:
         reason = f"{error.problem}."
@@ -238,18 +242,17 @@ def closer_look(classifier: Classifier, path: Path, answer: Answer, *, at: float
     """The window of speech nearest to a time (seconds): what the model saw of it, where it looked, and its pitch."""
     start, stop, channel = window_near(answer.timeline, at)
     signal = _part(path, start, stop, channel)
-    images = window_images(classifier, signal).images
-    if not len(images):  # on its own it may be too little for the detector of speech
-        missing = max(RECORDING_SAMPLES - len(signal), 0)
-        images = classifier.view.image(signal - signal.mean(), front=missing // 2)[np.newaxis]
-    images = images[:1]
+    at_its_rate = soxr.resample(signal, SAMPLE_RATE, classifier.view.sample_rate)
+    windows = windows_of(classifier, at_its_rate).select(slice(1))
+    if windows.reason:  # on its own it may be too little for the detector of speech
+        windows = as_windows(classifier, [Window(0, at_its_rate - at_its_rate.mean())])
     pitch = audible_pitch(soxr.resample(signal, SAMPLE_RATE, PITCH_RATE))
-    maps = explain(classifier, images)
+    maps = explain(classifier, windows)
     return Look(
         start,
         stop,
-        float(classify_images(classifier, images)[0]),
-        to_svg(answer_figure, images, maps, view=classifier.card["view"]),
+        float(classify_windows(classifier, windows)[0]),
+        to_svg(answer_figure, windows.images, maps, view=classifier.card["view"]),
         to_svg(pitch_figure, pitch, start),
         median(pitch),
         maps is not None,

@@ -21,7 +21,7 @@ VERSION = 3  # part of the keys of what depends on it: raise it when a change he
 
 FRAME, CONTEXT, STATE = 512, 64, 128  # samples at 16 kHz that the network gets at a time, and before them; its memory
 FRAMES_AT_ONCE = 512  # 16 s
-SURROUNDINGS = 0.5  # seconds of silence before and after, because its first and last frames are its worst
+SILENCE_BEFORE = 0.5  # seconds
 PEAK = 0.9  # of full scale: the level at which the network gets a signal; louder, drums sound like voices to it
 SHIFTS = (0, FRAME // 2)  # samples: an attack that meets a frame's beginning sounds more like speech to the network
 THRESHOLD, LOW_THRESHOLD = 0.6, 0.35  # probability at which speech begins, and under which it ends
@@ -56,21 +56,27 @@ def speech_probability(signal: np.ndarray, *, sample_rate: int) -> np.ndarray:
 
 def _probability(signal: np.ndarray, shift: int) -> np.ndarray:
     """The network's probabilities where its frames begin so many samples before the signal's, shape (frames,)."""
-    around = round(SURROUNDINGS * WORKING_RATE / FRAME)
-    n_frames = -(-len(signal) // FRAME)
-    frames = np.zeros((around + n_frames + around, FRAME), np.float32)
-    start = around * FRAME + shift
-    frames.reshape(-1)[start : start + len(signal)] = signal
+    frames = np.zeros((-(-len(signal) // FRAME), FRAME), np.float32)
+    frames.reshape(-1)[shift : shift + len(signal)] = signal[: frames.size - shift]
     before = np.zeros((len(frames), CONTEXT), np.float32)
     before[1:] = frames[:-1, -CONTEXT:]
     inputs = np.concatenate([before, frames], axis=1)
-    hidden, cell = np.zeros((2, 1, 1, STATE), np.float32)
+    hidden, cell = _state_of_silence()
     found = []
     for first in range(0, len(inputs), FRAMES_AT_ONCE):
         block = {"input": inputs[first : first + FRAMES_AT_ONCE], "h": hidden, "c": cell}
         probability, hidden, cell = _network().run(["speech_probs", "hn", "cn"], block)
         found.append(probability.reshape(-1))
-    return np.concatenate(found)[around : around + n_frames]
+    return np.concatenate(found)
+
+
+@functools.cache
+def _state_of_silence() -> tuple[np.ndarray, np.ndarray]:
+    """The network's state after silence, without which its first frames are its worst."""
+    silence = np.zeros((round(SILENCE_BEFORE * WORKING_RATE / FRAME), CONTEXT + FRAME), np.float32)
+    empty = np.zeros((1, 1, STATE), np.float32)
+    _, hidden, cell = _network().run(["speech_probs", "hn", "cn"], {"input": silence, "h": empty, "c": empty})
+    return hidden, cell
 
 
 @functools.cache

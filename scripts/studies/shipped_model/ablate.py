@@ -1,33 +1,38 @@
 #!/usr/bin/env python3
-"""Ablation of the shipped model: trained with one thing left out at a time, and evaluated on corpora.
+"""Ablation of the shipped model: each half alone, and what augmentation is worth to each.
 
     python scripts/studies/shipped_model/ablate.py CORPUS…
 
-Each model is trained as shipped_model/train.py does it, but with two seeds and a third of the images, for one more
-epoch. Each is evaluated twice on the unseen speakers of each corpus: on the recordings as they are, and on the same at
-8 kHz. What helps on one corpus may cost on another, so name more than one.
-Writes results/shipped/ablation.json; resumes after Ctrl-C.
+The shipped model itself is taken apart. Then smaller ones are trained as shipped_model/train.py does it, but with two
+seeds and a third of the images, for one more epoch: with all augmentation, without pitch shift, and without any. Each
+is evaluated on the unseen speakers of each corpus, on the recordings as they are and on the same at 8 kHz.
+Writes results/shipped/ablation.json, and halves.csv: each speaker's place in a map of what each half of the shipped
+model makes of unseen speakers, and the probabilities. Resumes after Ctrl-C.
 """
 
 import argparse
+import functools
 import sys
+import tempfile
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
-from typing import TypedDict
 
 import numpy as np
 import pandas as pd
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from speaker_gender.caching import write_json
-from speaker_gender.config import RESULTS, SEED
+from speaker_gender.caching import write_atomically, write_json
+from speaker_gender.classifying.classifier import SHIPPED_MODEL
+from speaker_gender.config import RESULTS
 from speaker_gender.corpora.corpus import CorpusError
 from speaker_gender.corpora.resolving import resolve_corpus
-from speaker_gender.judging.assessment import figures, predict_recordings, unseen_recordings
-from speaker_gender.judging.comparisons import compare_on_same_recordings
+from speaker_gender.judging.assessment import recorded_at, unseen_recordings
+from speaker_gender.judging.comparisons import compare_on_same_recordings, describe
+from speaker_gender.judging.halves import BOTH, ENCODER, IMAGE, errors_by_half, hear, map_of_speakers, of_half
 from speaker_gender.learning import voices
+from speaker_gender.learning.calibration import log_odds, probability
 from speaker_gender.learning.model_files import ModelError
 from speaker_gender.learning.training import versions
 from studies.shipped_model import train
@@ -35,116 +40,84 @@ from studies.shipped_model import train
 RECIPE = replace(train.RECIPE, epochs=4)
 SEEDS = train.SEEDS[:2]
 SOURCES = {
-    name: source._replace(images_per_window=source.images_per_window // 3) for name, source in voices.SOURCES.items()
+    name: source._replace(images_per_window=max(source.images_per_window // 3, 1))
+    for name, source in voices.SOURCES.items()
 }
 TELEPHONE_RATE = 8_000  # Hz
+SHIPPED = "shipped"
+SMALLER = {"smaller": "", **{f"smaller, without {what}": what for what in ("pitch shift", "augmentation")}}
 
 
-class Change(TypedDict, total=False):
-    """How a model's training differs from the shipped model's."""
-
-    without: str  # one of voices.ABLATIONS
-    share: float  # of the training speakers that are kept
-    synthetic_too: bool
-
-
-LEFT_OUT: dict[str, Change] = {  # what is left out, under the name that results/shipped/ablation.json has it → how
-    "nothing": {},
-    "pitch shift": {"without": "pitch shift"},
-    "rooms, telephone bandwidth and noise": {"without": "surroundings"},
-    "telephone bandwidth": {"without": "telephone bandwidth"},
-    "pieces as short as a word": {"without": "short words"},
-    "half of the speakers": {"share": 1 / 2},
-    "three quarters of the speakers": {"share": 1 / 4},
-    "nothing, synthetic voices added": {"synthetic_too": True},
-}
+def trained(name: str) -> Path:
+    """The file of a model: the shipped one, or one that is trained, resumed or from the cache."""
+    if name == SHIPPED:
+        return SHIPPED_MODEL
+    file = "without_" + (SMALLER[name] or "nothing").replace(" ", "_")
+    recordings = voices.training_recordings()
+    train.train(recordings, file, recipe=RECIPE, seeds=SEEDS, sources=SOURCES, without=SMALLER[name])
+    return train.FOLDER / f"{file}.safetensors"
 
 
-def fewer_speakers(recordings: pd.DataFrame, share: float) -> pd.DataFrame:
-    """Keep the recordings of a share of the training speakers of each gender, and of all validation speakers.
-
-    Parameters
-    ----------
-    recordings : pd.DataFrame
-        See voices.training_recordings.
-    share : float
-        0…1.
-
-    Returns
-    -------
-    pd.DataFrame
-    """
-    generator = np.random.default_rng(SEED)
-    train = recordings[recordings["part"] == "train"]
-    kept: set[str] = set()
-    for _, speakers in train.groupby("gender")["speaker"]:
-        kept.update(generator.permutation(np.unique(speakers))[: round(share * speakers.nunique())])
-    return recordings[recordings["speaker"].isin(kept) | (recordings["part"] != "train")].reset_index(drop=True)
-
-
-def _trained(name: str, change: Change) -> tuple[Path, dict]:
-    """The file and the card of the model that is trained with this change; resumed or from the cache."""
-    recordings = voices.training_recordings(synthetic_too=change.get("synthetic_too", False))
-    if "share" in change:
-        recordings = fewer_speakers(recordings, change["share"])
-    file = "without_" + name.replace(" ", "_").replace(",", "")
-    without = change.get("without", "")
-    card = train.train(recordings, file, recipe=RECIPE, seeds=SEEDS, sources=SOURCES, without=without)
-    return train.FOLDER / f"{file}.safetensors", card
-
-
-def evaluate(model: Path, recordings: pd.DataFrame, reference: pd.DataFrame | None) -> tuple[dict, pd.DataFrame]:
-    """Evaluate a model on recordings, as they are and at 8 kHz.
-
-    Parameters
-    ----------
-    model : Path
-    recordings : DataFrame
-        See assessment.unseen_recordings.
-    reference : DataFrame or None
-        Predictions of the model with nothing left out; none where this is that model.
-
-    Returns
-    -------
-    row : dict
-        Figures of all recordings, refusals wrong; `difference` is from the reference.
-    predictions : DataFrame
-    """
-    predictions, at_8_khz = (predict_recordings(model, recordings, sample_rate=rate) for rate in (None, TELEPHONE_RATE))
-    row = figures(predictions)["all_recordings"] | {
-        "difference": compare_on_same_recordings(predictions, predictions if reference is None else reference),
-        "at_8_khz": figures(at_8_khz)["all_recordings"],
+def evaluate(model: Path, recordings: pd.DataFrame) -> tuple[dict[str, dict], tuple]:
+    """Describe each half's predictions and both's, as they are and at 8 kHz; also returns what `hear` does."""
+    heard = hear(model, recordings)
+    with tempfile.TemporaryDirectory() as folder:
+        copies = [Path(folder) / f"{number}.wav" for number in range(len(recordings))]
+        paths = map(functools.partial(recorded_at, TELEPHONE_RATE), recordings["path"], copies)
+        at_8_khz, *_ = hear(model, recordings.assign(path=pd.Series(list(paths), recordings.index)))
+    together = of_half(heard[0], BOTH)
+    rows = {
+        half: describe(of_half(heard[0], half))
+        | {
+            "difference_from_both": compare_on_same_recordings(of_half(heard[0], half), together),
+            "at_8_khz": describe(of_half(at_8_khz, half)),
+        }
+        for half in (IMAGE, ENCODER, BOTH)
     }
-    return row, predictions
+    return rows, heard
+
+
+def speakers_of(heard: dict[str, tuple]) -> pd.DataFrame:
+    """Each speaker's place on the map of each half, and p_female from the mean log-odds of the recordings."""
+    tables, image_features, embeddings = zip(*heard.values())
+    predictions = pd.concat(dict(zip(heard, tables)), names=["corpus"]).reset_index("corpus").reset_index(drop=True)
+    who, halves = ["corpus", "speaker", "gender"], [IMAGE, ENCODER, BOTH]
+    odds = predictions[who].join(predictions[halves].apply(log_odds))
+    by_speaker = odds.groupby(who)[halves].mean().apply(probability)
+    groups = pd.Series(odds[who].itertuples(index=False, name=None))
+    for name, features in (("image", image_features), ("encoder", embeddings)):
+        places = map_of_speakers(np.concatenate(features), groups)
+        places.index = pd.MultiIndex.from_tuples(places.index, names=who)
+        by_speaker = by_speaker.join(places.add_prefix(f"{name}_"))
+    return by_speaker.reset_index().round(4)
 
 
 def main() -> int:
     """Run the command line; returns the exit status."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("corpora", nargs="+", metavar="CORPUS", help="folders in AudioMNIST's layout")
+    parser.add_argument("corpora", nargs="+", metavar="CORPUS", help="folders in AudioMNIST's layout, or tables")
     options = parser.parse_args()
-    for change in LEFT_OUT.values():  # before hours of training
-        voices.check_ablation(change.get("without", ""))
     rows: dict[str, dict[str, dict]] = {}
-    recordings: dict[str, pd.DataFrame] = {}
-    references: dict[str, pd.DataFrame] = {}
+    errors, shipped = {}, {}
     try:
         corpora = [resolve_corpus(choice) for choice in options.corpora]
-        for name, change in LEFT_OUT.items():
-            model, card = _trained(name, change)
-            for corpus in corpora:
-                title = corpus.title
-                if title not in recordings:  # the first model has the most training speakers: all are evaluated alike
-                    recordings[title] = unseen_recordings(corpus, model)
-                row, predictions = evaluate(model, recordings[title], references.get(title))
-                references.setdefault(title, predictions)
-                rows.setdefault(title, {})[name] = row | {"training_speakers": card["speakers"]["train"]}
-                print(
-                    f"{title}, without {name}: balanced accuracy {row['scores']['balanced_accuracy']:.1%}, "
-                    f"AUC {row['scores']['auc']:.3f}, at 8 kHz {row['at_8_khz']['scores']['balanced_accuracy']:.1%}"
-                )
+        recordings = {corpus.title: unseen_recordings(corpus, SHIPPED_MODEL) for corpus in corpora}
+        for name in (SHIPPED, *SMALLER):
+            model = trained(name)
+            for title, table in recordings.items():
+                rows.setdefault(title, {})[name], heard = evaluate(model, table)
+                if name == SHIPPED:
+                    errors[title] = errors_by_half(heard[0])
+                    shipped[title] = heard
+                for half, row in rows[title][name].items():
+                    print(
+                        f"{title}, {name}, {half}: balanced accuracy {row['scores']['balanced_accuracy']:.1%}, AUC "
+                        f"{row['scores']['auc']:.3f}, at 8 kHz {row['at_8_khz']['scores']['balanced_accuracy']:.1%}"
+                    )
         about = {"seeds": SEEDS, "date": date.today().isoformat(), "versions": versions()}
-        write_json(RESULTS / "shipped" / "ablation.json", about | {"rows": rows})
+        write_json(RESULTS / "shipped" / "ablation.json", about | {"rows": rows, "errors_by_half": errors})
+        listed = speakers_of(shipped).to_csv(index=False, lineterminator="\n")
+        write_atomically(RESULTS / "shipped" / "halves.csv", listed)
     except (CorpusError, ModelError, OSError, RuntimeError) as error:
         print(error, file=sys.stderr)
         return 1

@@ -25,6 +25,7 @@ from speaker_gender.caching import write_atomically
 from speaker_gender.config import SEED
 from speaker_gender.corpora.corpus import Corpus, CorpusError
 from speaker_gender.learning.calibration import log_odds, probability
+from speaker_gender.learning.fusion import pretrained_encoder
 from speaker_gender.learning.model_files import ModelError
 from speaker_gender.learning.networks import predict
 from speaker_gender.learning.training import train_model
@@ -58,7 +59,7 @@ def contradicted(speakers: pd.DataFrame) -> pd.DataFrame:
 
 def cross_validated(recordings: pd.DataFrame) -> pd.DataFrame:
     """speaker, gender and p_female (from the mean log-odds of the speaker's images), each from the other folds."""
-    images, table = augmented(recordings, "labels", IMAGES, "")
+    images, _, table = augmented(recordings, "labels", IMAGES, "", pretrained_encoder())
     corpus, rows = Corpus("shipped", FOLDER, view="harmonic"), []
     division = StratifiedGroupKFold(FOLDS, shuffle=True, random_state=SEED)
     for number, (_, test) in enumerate(division.split(table, table["gender"], table["speaker"]), start=1):

@@ -3,11 +3,15 @@
 
     python scripts/studies/shipped_model/train.py [--synthetic-only]
 
-It is an ensemble of small networks on view `harmonic`. They are trained on what lies beside the project of Common Voice
-($COMMON_VOICE), LibriSpeech ($LIBRISPEECH), AudioMNIST's WAVs and spoken digits ($SPOKEN_DIGITS). Writes to
-results/shipped/: gender.safetensors, the same network as gender.onnx, their card gender.json, and
-gender_recordings.csv, which lists the training and validation recordings. With --synthetic-only, or without the first
-two, synthetic voices train gender_synthetic.*. Resumes after Ctrl-C.
+It has two halves, whose scores are averaged: small networks on view `harmonic`, and small heads on the embeddings of a
+speaker encoder that stays as it is (learning/fusion.py). Only this program needs the encoder's package:
+
+    pip install --no-deps resemblyzer==0.1.4
+
+Both are trained on what lies beside the project of Common Voice ($COMMON_VOICE), LibriSpeech ($LIBRISPEECH),
+AudioMNIST's WAVs and spoken digits ($SPOKEN_DIGITS). Writes to results/shipped/: gender.safetensors, the same network
+as gender.onnx, their card gender.json, and gender_recordings.csv, which lists the training and validation recordings.
+With --synthetic-only, or without the first two, synthetic voices train gender_synthetic.*. Resumes after Ctrl-C.
 """
 
 import argparse
@@ -18,14 +22,17 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from speaker_gender.caching import cached_array, digest, write_atomically
-from speaker_gender.config import RESULTS, settings
+from speaker_gender.config import GENDERS, RESULTS, settings
 from speaker_gender.corpora.corpus import Corpus, CorpusError
 from speaker_gender.judging.evaluation import bootstrap_over_speakers, scores
-from speaker_gender.learning.calibration import calibrate, calibrated
+from speaker_gender.learning import fusion
+from speaker_gender.learning.calibration import calibrate, calibrated, log_odds, probability
+from speaker_gender.learning.fusion import Fusion, SpeakerEncoder, embed, pretrained_encoder, train_head
 from speaker_gender.learning.model_files import ModelError
 from speaker_gender.learning.networks import Ensemble, predict, save_network, to_onnx
 from speaker_gender.learning.recipes import Recipe
@@ -34,7 +41,13 @@ from speaker_gender.learning.voices import SOURCES, Source, augmented_images, im
 
 FOLDER = RESULTS / "shipped"
 RECIPE = Recipe(architecture="small", image_size=(112, 30), epochs=3, mixup=0.2, balanced=True, keep_height=True)
-SEEDS = (42, 43, 44)  # of the ensemble's members: the accuracy of one alone varies over seeds
+SEEDS = (42, 43, 44)  # of the networks and of the heads: the accuracy of one alone varies over seeds
+ENCODER = {
+    "name": "speaker encoder of the package resemblyzer 0.1.4, unchanged: GE2E, three LSTM layers of 256 units",
+    "licence": "Apache-2.0, github.com/resemble-ai/Resemblyzer",
+    "paper": "Wan et al., Generalized End-to-End Loss for Speaker Verification, arXiv:1710.10467",
+    "sha256": fusion.SHA256,
+}
 LICENCES = {
     "synthetic": "made by scripts/speaker_gender/corpora/demo.py with eSpeak NG",
     "audiomnist": "MIT licence, Becker et al., arXiv:1807.03418",
@@ -79,33 +92,40 @@ def train(
     ValueError
         For an unknown ablation.
     """
-    images, table = augmented(recordings, name, sources, without)
+    encoder = pretrained_encoder()  # before an hour of training
+    images, embeddings, table = augmented(recordings, name, sources, without, encoder)
     if settings().smoke:
         recipe, seeds = replace(recipe, epochs=1), seeds[:2]
-    network, cards = _trained_members(images, table, name, recipe, seeds)
+    members, cards = _trained_members(images, table, name, recipe, seeds)
+    heads = _trained_heads(embeddings, table, seeds)
     held_out = (table["part"] == "valid").to_numpy()
-    p_female = predict(network, images[held_out], cards[0]["normalisation"])
-    valid = table.loc[held_out, ["gender", "speaker", "source"]].assign(p_female=p_female)
-    card = _card(name, cards, recordings, valid)
+    valid = table.loc[held_out, ["gender", "speaker", "source"]]
+    p_halves = {
+        "image": predict(members, images[held_out], cards[0]["normalisation"]),
+        "encoder": _p_female(heads, embeddings[held_out]),
+    }
+    card = _card(name, cards, recordings, valid, p_halves)
     listed = recordings[["source", "speaker", "gender", "part", "stamp", "language", "age"]].assign(
         recording=recordings["path"].map(lambda path: path.name)
     )
     write_atomically(FOLDER / f"{name}_recordings.csv", listed.to_csv(index=False, lineterminator="\n"))
+    network = Fusion(members, encoder, heads)
     onnx = to_onnx(network, recipe.image_size)
     return save_network(network, card, FOLDER / f"{name}.safetensors", onnx=onnx)
 
 
 def augmented(
-    recordings: pd.DataFrame, name: str, sources: dict[str, Source], without: str
-) -> tuple[np.ndarray, pd.DataFrame]:
-    """The augmented images, and the table of them that `train_model` needs; the images are cached."""
+    recordings: pd.DataFrame, name: str, sources: dict[str, Source], without: str, encoder: SpeakerEncoder
+) -> tuple[np.ndarray, np.ndarray, pd.DataFrame]:
+    """Augmented images, embeddings of the same speech, and the table of them that `train_model` needs; all cached."""
     key = images_key(recordings, sources=sources, without=without)
     made = functools.cache(lambda: augmented_images(recordings, sources=sources, without=without))
     images = cached_array(FOLDER / f"{name}_images.npy", key, lambda: made()[0])
-    rows = cached_array(FOLDER / f"{name}_rows.npy", key, lambda: made()[1])
+    embeddings = cached_array(FOLDER / f"{name}_embeddings.npy", key, lambda: embed(encoder, made()[1]))
+    rows = cached_array(FOLDER / f"{name}_rows.npy", key, lambda: made()[2])
     table = recordings.iloc[rows].reset_index(drop=True)
     names = [f"{name}_{index}" for index in range(len(table))]
-    return images, table.assign(image=names, path=table["path"].map(str))
+    return images, embeddings, table.assign(image=names, path=table["path"].map(str))
 
 
 def _trained_members(
@@ -124,26 +144,50 @@ def _trained_members(
     return Ensemble(members), cards
 
 
-def _card(name: str, cards: list[dict], recordings: pd.DataFrame, valid: pd.DataFrame) -> dict:
-    """The ensemble's card, from its members', with the calibration and the scores on the validation images."""
-    calibration = calibrate(valid)
-    valid = valid.assign(p_female=calibrated(valid["p_female"].to_numpy(), calibration))
+def _trained_heads(embeddings: np.ndarray, table: pd.DataFrame, seeds: tuple[int, ...]) -> Ensemble:
+    """One head a seed. Both genders weigh the same; a speaker with four times as many images weighs twice as much."""
+    train = table["part"] == "train"
+    female, speakers = table.loc[train, "gender"] == "female", table.loc[train, "speaker"]
+    weights = 1 / np.sqrt(speakers.groupby(speakers).transform("size"))
+    weights /= 2 * weights.groupby(female).transform("sum") / len(weights)
+    found = embeddings[train.to_numpy()]
+    return Ensemble([train_head(found, female.to_numpy(), weights.to_numpy(), seed=seed) for seed in seeds])
+
+
+def _p_female(heads: Ensemble, embeddings: np.ndarray) -> np.ndarray:
+    with torch.inference_mode():
+        scores = heads.eval()(torch.from_numpy(embeddings)).double()
+    return scores.softmax(dim=1)[:, GENDERS.index("female")].numpy()
+
+
+def _card(
+    name: str, cards: list[dict], recordings: pd.DataFrame, valid: pd.DataFrame, p_halves: dict[str, np.ndarray]
+) -> dict:
+    """The model's card, from its networks', with the calibration and the scores on the validation images."""
+    p_female = probability(np.mean([log_odds(p) for p in p_halves.values()], axis=0))
+    calibration = calibrate(valid.assign(p_female=p_female))
+    valid_calibrated = valid.assign(p_female=calibrated(p_female, calibration))
     seeds = [card["recipe"]["seed"] for card in cards]
-    architecture = f"{len(seeds)} networks of different seeds, their scores averaged, each {cards[0]['architecture']}"
+    architecture = (
+        f"two halves, their scores averaged: {len(seeds)} networks of different seeds on the image, each "
+        f"{cards[0]['architecture']}; and a speaker encoder with {len(seeds)} heads of one hidden layer"
+    )
     return cards[0] | {
         "name": name,
         "seeds": seeds,
         "architecture": architecture,
         "history": {card["recipe"]["seed"]: card["history"] for card in cards},
         "seconds": sum(card["seconds"] for card in cards),
-        "key": digest([card["key"] for card in cards]),
+        "key": digest([card["key"] for card in cards], fusion.VERSION, fusion.SHA256),
+        "encoder": ENCODER,
         "corpus": ", ".join(sorted(set(recordings["source"]))),
         "data": {source: _described(group, str(source)) for source, group in recordings.groupby("source")},
         "calibration": calibration | {"on": f"{valid['speaker'].nunique()} validation speakers, augmented images"},
+        "halves": {half: calibrate(valid.assign(p_female=p)) for half, p in p_halves.items()},
         "validation": {
             source: {"speakers": int(group["speaker"].nunique()), "images": len(group)}
             | {"scores": scores(group), "intervals": bootstrap_over_speakers(group)}
-            for source, group in valid.groupby("source")
+            for source, group in valid_calibrated.groupby("source")
         },
     }
 
