@@ -7,10 +7,18 @@ The page is served to this machine only, loads nothing from others, and keeps no
 Exit status: 0 stopped, 1 could not start, 2 wrong usage.
 """
 
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[0]))
+from speaker_gender.stopping import end_quietly, run_main
+
+if __name__ == "__main__":
+    end_quietly("Stopped")  # from here on, whatever is imported
+
 import argparse
 import contextlib
 import signal as signals
-import sys
 import threading
 
 from speaker_gender.classifying.classifier import default_model, load_classifier
@@ -46,7 +54,7 @@ def main(arguments: list[str] | None = None) -> int:
     except (OSError, OverflowError):
         print(f"Cannot serve the page: port {options.port or ''} is taken or may not be used", file=sys.stderr)
         return 1
-    except KeyboardInterrupt:
+    finally:
         if page is not None:
             page.close(verbose=False)
     return 0
@@ -54,4 +62,4 @@ def main(arguments: list[str] | None = None) -> int:
 
 if __name__ == "__main__":
     sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # whatever the terminal's encoding
-    sys.exit(main())
+    run_main(main)

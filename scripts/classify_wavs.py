@@ -15,15 +15,22 @@ Exit status: 0 when every file was classified, 1 when some were not or something
 usage, 130 after Ctrl-C.
 """
 
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[0]))
+from speaker_gender.stopping import end_quietly, run_main
+
+if __name__ == "__main__":
+    end_quietly("Stopped")  # from here on, whatever is imported
+
 import argparse
 import contextlib
 import csv
 import hashlib
 import json
 import os
-import sys
 from collections import Counter
-from pathlib import Path
 
 from speaker_gender.sound.files import sound_files
 
@@ -218,12 +225,9 @@ def _table_row(answer) -> str:
 if __name__ == "__main__":
     silence_libraries()
     try:
-        sys.exit(main())
+        run_main(main)
     except OSError as error:  # of the stream that the answers go to
         if not isinstance(error, BrokenPipeError):  # where the reader has read enough
             print(f"The answers cannot be written ({error.strerror})", file=sys.stderr)
         os.dup2(1, sys.stdout.fileno())  # which leads nowhere
         sys.exit(1)
-    except KeyboardInterrupt:
-        print("\nStopped", file=sys.stderr)
-        os._exit(130)  # at once, whatever the workers are at

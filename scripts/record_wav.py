@@ -7,11 +7,18 @@
 the middle. Exit status: 0 recorded (with --classify: the classifier's), 1 could not record, 2 wrong usage.
 """
 
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[0]))
+from speaker_gender.stopping import end_quietly, run_main
+
+if __name__ == "__main__":
+    end_quietly("Stopped; nothing was written")  # from here on, whatever is imported
+
 import argparse
 import re
-import sys
 import time
-from pathlib import Path
 
 import numpy as np
 
@@ -139,4 +146,4 @@ def main(arguments: list[str] | None = None) -> int:
 
 if __name__ == "__main__":
     sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # whatever the terminal's encoding
-    sys.exit(main())
+    run_main(main)

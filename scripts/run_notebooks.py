@@ -10,16 +10,23 @@
 Executed copies and their HTML go to results/<corpus>/notebooks/. The run stops at the first cell that fails.
 """
 
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[0]))
+from speaker_gender.stopping import end_quietly, run_main
+
+if __name__ == "__main__":
+    end_quietly()  # from here on, whatever is imported
+
 import argparse
 import html
 import os
 import re
 import signal
-import sys
 import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor, wait
-from pathlib import Path
 
 import nbformat
 from nbclient import NotebookClient
@@ -96,16 +103,19 @@ def main() -> int:
     # A thread that waits should not spin: training beside other programs would be several times slower.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     os.environ.pop("MPLBACKEND", None)  # a kernel draws into its notebook only where none is named
+    os.environ.pop("JUPYTER_PATH", None)  # another python3 kernel may be there
+    os.environ["JUPYTER_PREFER_ENV_PATH"] = "1"
     if options.recompute or os.environ.get("RECOMPUTE") == "1":
         os.environ["RECOMPUTE"] = str(int(time.time()))  # what is older, so that no notebook repeats another's work
     if options.smoke:
         os.environ |= {"SMOKE": "1", "CORPUS": "demo"}
         os.environ.setdefault("WORKSPACE", tempfile.mkdtemp(prefix="gender_smoke_"))
 
-    from speaker_gender.config import WORKSPACE
+    from speaker_gender.config import WORKSPACE, find_home
     from speaker_gender.corpora.corpus import CorpusError
     from speaker_gender.corpora.resolving import resolve_corpus
 
+    find_home()
     if WORKSPACE.exists() and not os.access(WORKSPACE, os.W_OK):
         print(f"{WORKSPACE} cannot be written to: name a folder that can with WORKSPACE=FOLDER", file=sys.stderr)
         return 1
@@ -230,8 +240,4 @@ def write_text(path: Path, text: str) -> None:
 
 if __name__ == "__main__":
     sys.stdout.reconfigure(errors="backslashreplace")  # for what its encoding lacks
-    try:
-        sys.exit(main())
-    except KeyboardInterrupt:
-        print("\nStopped. The same command goes on from here: what was finished is kept.", file=sys.stderr)
-        sys.exit(130)
+    run_main(main)

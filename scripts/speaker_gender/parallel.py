@@ -8,10 +8,12 @@ import functools
 import itertools
 import logging
 import os
+import signal
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from tqdm.auto import tqdm
@@ -96,15 +98,28 @@ def _on_this_machine(
 
     from joblib import Parallel, delayed
 
-    work = Parallel(n_jobs=n_jobs, return_as="generator")(
-        delayed(_work)(function, some, os.getpid()) for some in _batches(items, batch)
-    )
+    with _ignoring_ctrl_c():  # which workers inherit: their parent ends them
+        work = Parallel(n_jobs=n_jobs, return_as="generator")(
+            delayed(_work)(function, some, os.getpid()) for some in _batches(items, batch)
+        )
     try:
         yield from work
     finally:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # joblib's, of work that is dropped where a batch has failed
             work.close()  # type: ignore[attr-defined]  # joblib declares a list, whatever return_as is
+
+
+@contextmanager
+def _ignoring_ctrl_c() -> Iterator[None]:
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _work(function: Callable[[Item], Result], items: Sequence[Item], parent: int | None = None) -> list[Result]:

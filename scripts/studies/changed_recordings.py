@@ -10,21 +10,26 @@ refused, and how many get the warning of clipping; and of those that are classif
 probability of the answers.
 """
 
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from speaker_gender.stopping import end_quietly, run_main
+
+if __name__ == "__main__":
+    end_quietly()  # from here on, whatever is imported
+
 import argparse
 import functools
 import io
-import sys
 from collections.abc import Callable
 from datetime import date
-from pathlib import Path
 from typing import cast
 
 import av
 import numpy as np
 import pandas as pd
 import soxr
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from speaker_gender.caching import write_json
 from speaker_gender.classifying.classification import CLIPPED, classify_signal
@@ -186,4 +191,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_main(main)

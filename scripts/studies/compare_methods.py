@@ -7,11 +7,16 @@ Writes results/<corpus>/methods.json and, one row a recording, methods.csv, whic
 corpus's WAVs.
 """
 
-import itertools
 import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from speaker_gender.stopping import end_quietly, run_main
+
+if __name__ == "__main__":
+    end_quietly()  # from here on, whatever is imported
+
+import itertools
 
 from speaker_gender.corpora.audiomnist import load_recordings
 from speaker_gender.corpora.corpus import CorpusError
@@ -43,4 +48,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_main(main)

@@ -8,11 +8,18 @@ their predictions. Writes results/<corpus>/views/<form>.json and their summary r
 notebook 05 shows.
 """
 
-import functools
 import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from speaker_gender.stopping import end_quietly, run_main
+
+if __name__ == "__main__":
+    end_quietly()  # from here on, whatever is imported
+
+import functools
 from collections.abc import Callable
 from datetime import date
-from pathlib import Path
 from typing import Any
 
 import librosa
@@ -25,8 +32,6 @@ from fastai.losses import CrossEntropyLossFlat
 from fastai.torch_core import set_seed
 from PIL import Image
 from tqdm.auto import tqdm
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from speaker_gender.caching import cached_json, digest, write_json
 from speaker_gender.config import SAMPLE_RATE, SEED, WORKING_RATE, WORKING_SAMPLES, settings
@@ -265,4 +270,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_main(main)

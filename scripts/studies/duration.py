@@ -10,13 +10,20 @@ images as they are, images whose sound is stretched to one length, and images th
 each recording's middle. Writes results/<corpus>/duration.json. Networks take a quarter of an hour on 2 CPU cores.
 """
 
-import argparse
 import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from speaker_gender.stopping import end_quietly, run_main
+
+if __name__ == "__main__":
+    end_quietly()  # from here on, whatever is imported
+
+import argparse
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from datetime import date
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -27,8 +34,6 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from tqdm.auto import tqdm
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from speaker_gender.caching import cached_json, write_json
 from speaker_gender.corpora.corpus import Corpus, CorpusError
@@ -206,4 +211,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_main(main)

@@ -10,11 +10,16 @@ where it was stopped.
 Exit status: 0 when every recording has its image, 1 when some could not be read.
 """
 
-import argparse
 import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from speaker_gender.stopping import end_quietly, run_main
+
+if __name__ == "__main__":
+    end_quietly()  # from here on, whatever is imported
+
+import argparse
 
 from speaker_gender.corpora.audiomnist import load_recordings
 from speaker_gender.corpora.corpus import Corpus, CorpusError
@@ -71,4 +76,4 @@ def make_shards(corpus: Corpus) -> dict:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_main(main)

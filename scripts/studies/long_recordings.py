@@ -10,21 +10,26 @@ processors busy, the processor seconds are the fairer figure. Beside them stands
 writes of its speed, which was not measured here. Linux and macOS.
 """
 
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from speaker_gender.stopping import end_quietly, run_main
+
+if __name__ == "__main__":
+    end_quietly()  # from here on, whatever is imported
+
 import argparse
 import json
 import os
 import subprocess
-import sys
 import tempfile
 import time
 from datetime import date
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import soundfile
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from speaker_gender.caching import write_json
 from speaker_gender.classifying.classifier import default_model
@@ -153,4 +158,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_main(main)

@@ -12,25 +12,30 @@
 beside the project. `processes` trains on the resolved corpus's images. Takes a quarter of an hour on an idle machine.
 """
 
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from speaker_gender.stopping import end_quietly, run_main
+
+if __name__ == "__main__":
+    end_quietly()  # from here on, whatever is imported
+
 import argparse
 import itertools
 import json
 import os
 import resource
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable
 from contextlib import contextmanager
 from datetime import date
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import soundfile
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from speaker_gender import config
 from speaker_gender.caching import write_json
@@ -309,4 +314,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_main(main)

@@ -9,16 +9,21 @@ results/shipped/mixed_recordings.json: for each cost the share of one-gender rec
 two-gender ones that are not; and the accuracy of single recordings in bands of the greater probability.
 """
 
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from speaker_gender.stopping import end_quietly, run_main
+
+if __name__ == "__main__":
+    end_quietly()  # from here on, whatever is imported
+
 import argparse
 import functools
-import sys
 from datetime import date
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from speaker_gender.caching import write_json
 from speaker_gender.classifying.classification import UNSURE, classify_windows, windows_of
@@ -130,4 +135,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_main(main)

@@ -7,14 +7,19 @@ The rates are those of results/benchmark.json and results/scaling.json (measure_
 which stand in MACHINES and STORAGE below with their date.
 """
 
-import json
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from speaker_gender.stopping import end_quietly, run_main
+
+if __name__ == "__main__":
+    end_quietly()  # from here on, whatever is imported
+
+import json
+from dataclasses import dataclass
+
+import numpy as np
 
 from speaker_gender.caching import write_atomically
 from speaker_gender.config import RESULTS
@@ -276,4 +281,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_main(main)

@@ -10,20 +10,25 @@ detector that finds speech there answers what it should not. Writes results/spee
 detectors that are measured no longer are kept. WebRTC's detector is measured where `webrtcvad-wheels` is installed.
 """
 
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from speaker_gender.stopping import end_quietly, run_main
+
+if __name__ == "__main__":
+    end_quietly()  # from here on, whatever is imported
+
 import argparse
 import functools
 import importlib.util
 import json
-import sys
 from collections.abc import Callable
 from datetime import date
-from pathlib import Path
 
 import numpy as np
 import soxr
 from scipy.signal import lfilter
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from speaker_gender.caching import write_json
 from speaker_gender.config import RESULTS, SEED, WORKING_RATE
@@ -206,4 +211,4 @@ def _run(paths: list[Path], change: str, title: str) -> list[dict[str, bool] | N
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_main(main)

@@ -11,13 +11,18 @@ generate_images.py, divided at random as in notebook 03. With it they are stream
 command goes on after the last epoch that was finished. Without a launcher one process trains the same model.
 """
 
-import argparse
-import os
 import sys
-from dataclasses import asdict
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from speaker_gender.stopping import end_quietly, run_main
+
+if __name__ == "__main__":
+    end_quietly()  # from here on, whatever is imported
+
+import argparse
+import os
+from dataclasses import asdict
 
 from fastai.learner import Learner
 from fastai.torch_core import rank_distrib, set_seed
@@ -114,4 +119,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_main(main)

@@ -9,11 +9,16 @@ from ImageNet weights at 224 × 224 pixels (mfc_study_seed<seed>). It needs the 
 RESNET34_WEIGHTS names them. Resumes after Ctrl-C.
 """
 
-import argparse
 import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from speaker_gender.stopping import end_quietly, run_main
+
+if __name__ == "__main__":
+    end_quietly()  # from here on, whatever is imported
+
+import argparse
 
 from speaker_gender.corpora.corpus import CorpusError
 from speaker_gender.corpora.resolving import resolve_corpus
@@ -63,4 +68,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_main(main)

@@ -9,12 +9,17 @@ test images are classified by a network that was trained on none of their speake
 what the leakage of speakers is worth, by one that was trained on all of them ('random').
 """
 
-import argparse
-import itertools
 import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from speaker_gender.stopping import end_quietly, run_main
+
+if __name__ == "__main__":
+    end_quietly()  # from here on, whatever is imported
+
+import argparse
+import itertools
 
 from speaker_gender.corpora.corpus import CorpusError
 from speaker_gender.corpora.resolving import resolve_corpus
@@ -50,4 +55,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_main(main)

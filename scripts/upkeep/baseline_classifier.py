@@ -6,9 +6,16 @@ Prints p(female) of a WAV of at most a second. benchmark.py times it against `cl
 the project and takes no shortcut, so it also checks that the project computes what it says.
 """
 
-import json
 import sys
 from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from speaker_gender.stopping import end_quietly
+
+if __name__ == "__main__":
+    end_quietly()  # from here on, whatever is imported
+
+import json
 
 import librosa
 import numpy as np

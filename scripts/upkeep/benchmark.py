@@ -10,6 +10,15 @@ results/benchmark.json. Needs a corpus with WAVs and images (notebooks 01 and 02
 `notebooks` runs all of them three times and is measured only when it is named.
 """
 
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from speaker_gender.stopping import end_quietly, run_main
+
+if __name__ == "__main__":
+    end_quietly()  # from here on, whatever is imported
+
 import argparse
 import io
 import json
@@ -17,13 +26,11 @@ import os
 import platform
 import re
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable
 from datetime import date
 from itertools import cycle, islice
-from pathlib import Path
 from unittest import mock
 
 import librosa
@@ -40,8 +47,6 @@ from fastai.vision.all import ImageDataLoaders, Resize, error_rate, resnet34, vi
 from PIL import Image
 from skimage.transform import resize
 from torch.utils.flop_counter import FlopCounterMode
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from speaker_gender import config
 from speaker_gender.caching import write_json
@@ -493,4 +498,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_main(main)

@@ -6,13 +6,18 @@
 Writes pngs/first_run.png, which results/README.md shows.
 """
 
-import json
 import sys
 from pathlib import Path
 
-import matplotlib.pyplot as plt
-
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from speaker_gender.stopping import end_quietly, run_main
+
+if __name__ == "__main__":
+    end_quietly()  # from here on, whatever is imported
+
+import json
+
+import matplotlib.pyplot as plt
 
 from speaker_gender.config import PNGS, RESULTS
 from speaker_gender.showing.figures import use_style
@@ -42,4 +47,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_main(main)

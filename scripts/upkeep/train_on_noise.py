@@ -8,11 +8,15 @@ benchmark.py measures how much memory it takes.
 import sys
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from speaker_gender.stopping import end_quietly
+
+if __name__ == "__main__":
+    end_quietly()  # from here on, whatever is imported
+
 import numpy as np
 import pandas as pd
 from fastai.callback.core import Callback, CancelFitException
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from speaker_gender.learning.dataset import make_dls
 from speaker_gender.learning.learners import make_learner

@@ -7,18 +7,23 @@
 In both pages the figures stand between marks such as <!-- results -->.
 """
 
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from speaker_gender.stopping import end_quietly, run_main
+
+if __name__ == "__main__":
+    end_quietly()  # from here on, whatever is imported
+
 import argparse
 import json
 import math
-import sys
 from collections.abc import Callable
-from pathlib import Path
 from statistics import mean, median, stdev
 
 import pandas as pd
 from safetensors import safe_open
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from speaker_gender.caching import write_atomically
 from speaker_gender.config import GENDERS, RESULTS, ROOT
@@ -671,4 +676,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_main(main)

@@ -2,6 +2,9 @@
 
 import csv
 import json
+import os
+import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -146,3 +149,76 @@ def test_a_timeline_that_cannot_be_written_is_one_line_and_the_answer_is_there(t
     out, err = capsys.readouterr()
     assert json.loads(out)["gender"] == "female"
     assert err.startswith(str(folder)) and "cannot be written" in err and err.count("\n") == 1 and "Errno" not in err
+
+
+def test_files_of_one_name_get_timelines_of_their_own(tmp_path, capsys):
+    paths = [
+        tmp_path / "a" / "talk.wav",
+        tmp_path / "b" / "talk.wav",
+        tmp_path / "2_talk.wav",
+        tmp_path / "c" / "TALK.wav",
+    ]
+    for path in paths:
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(FEMALE.read_bytes())
+    folder = tmp_path / "timelines"
+    arguments = ["--timeline", "rttm", "--timeline-folder", str(folder)]
+    assert classify_wavs.main([*map(str, paths), *arguments]) == 0
+    written = sorted(folder.iterdir())
+    assert len(written) == len({path.name.lower() for path in written}) == 4
+    assert len({path.read_text().split()[1] for path in written}) == 4, "RTTM calls each by a name of its own"
+
+
+def test_names_of_many_files_take_no_time_that_grows_with_their_square():
+    files = [Path(f"{number // 2}/{number % 2}.wav") for number in range(40_000)]
+    started = time.process_time()
+    names = classify_wavs._file_names(files)
+    assert time.process_time() - started < 2 and len(set(names)) == 40_000
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows allows few of these names")
+@pytest.mark.parametrize(
+    "name", ["caf\udce9.wav", "x" * 237 + ".wav", "ü" * 120 + ".wav"], ids=["Latin-1", "long", "wide"]
+)
+@pytest.mark.parametrize("form", ["csv", "rttm", "textgrid"])
+def test_a_timeline_is_written_whatever_the_files_name(tmp_path, capsys, name, form):
+    (tmp_path / name).write_bytes(FEMALE.read_bytes())
+    arguments = ["--timeline", form, "--timeline-folder", str(tmp_path / "timelines")]
+    assert classify_wavs.main([str(tmp_path / name), *arguments]) == 0 and not capsys.readouterr().err
+    (timeline,) = (tmp_path / "timelines").iterdir()
+    assert "female" in timeline.read_text(encoding="utf-8")
+    assert classify_wavs.main([str(tmp_path / name), "--timeline", form]) == 0, "beside it, too"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows allows few of these names")
+def test_no_cell_of_a_table_is_a_formula_and_names_read_back_the_same(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    names = ["=1+1.wav", "+x.wav", "-x.wav", "@x.wav", "\tx.wav", "plain.wav", "'=x.wav"]
+    for name in names:
+        Path(name).write_bytes(FEMALE.read_bytes())
+    assert classify_wavs.main(["--csv", "--", *names]) == 0
+    cells = [row["file"] for row in csv.DictReader(capsys.readouterr().out.splitlines())]
+    assert [Path(cell) for cell in cells] == [Path(name) for name in names]
+    assert not [cell for cell in cells if cell[0] in "=+-@\t"] and cells[5] == "plain.wav"
+
+
+def test_what_goes_wrong_with_one_file_is_its_answer(tmp_path, monkeypatch, capsys):
+    def blocks(sound):
+        raise ZeroDivisionError("of a library")
+
+    (tmp_path / "0.wav").write_bytes(FEMALE.read_bytes())
+    soundfile.write(tmp_path / "1.mp3", turns(FEMALE) / 32_768, SAMPLE_RATE)
+    monkeypatch.setattr("speaker_gender.sound.decoding.Ffmpeg.blocks", blocks)
+    assert classify_wavs.main([str(tmp_path), "--json"]) == 1
+    answers = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert answers[0]["gender"] and answers[1]["reason"] == "cannot be read (ZeroDivisionError: of a library)"
+
+
+@pytest.mark.slow
+def test_a_file_that_is_cut_off_has_its_picture_and_the_next_one_is_answered(tmp_path, capsys):
+    (tmp_path / "0.wav").write_bytes(FEMALE.read_bytes()[:-20_000])
+    (tmp_path / "1.wav").write_bytes(MALE.read_bytes())
+    assert classify_wavs.main([str(tmp_path), "--json", "--images", str(tmp_path / "seen")]) == 0
+    cut, whole = (json.loads(line) for line in capsys.readouterr().out.splitlines())
+    assert cut["warning"].startswith("is cut short") and (cut["gender"], whole["gender"]) == ("female", "male")
+    assert sorted(path.name for path in (tmp_path / "seen").iterdir()) == ["0.wav.png", "1.wav.png"]

@@ -108,6 +108,28 @@ def test_of_two_voices_it_shows_who_speaks_when_and_looks_where_it_is_told(class
     assert look.start > 5 and look.p_female < 0.5 < result.look.p_female
 
 
+def test_a_file_that_is_cut_off_is_answered_with_a_warning_and_so_is_its_player(classifier, tmp_path):
+    sound = np.tile(np.pad(read_signal(FEMALE) / 32_768, (0, SAMPLE_RATE)), 45)  # over a minute
+    soundfile.write(tmp_path / "x.wav", sound, SAMPLE_RATE)
+    (tmp_path / "x.wav").write_bytes((tmp_path / "x.wav").read_bytes()[:-400_000])
+    result = page_module.analyse(classifier, tmp_path / "x.wav", name="x.wav")
+    assert result.answer.gender == "female" and result.answer.warning.startswith("is cut short") and result.look
+    assert page_module.closer_look(classifier, tmp_path / "x.wav", result.answer, at=50).p_female > 0.5
+
+
+def test_of_a_call_each_channel_is_answered_and_looked_at(classifier, tmp_path):
+    words = [np.pad(read_signal(path) / 32_768, (0, SAMPLE_RATE // 2)) for path in (FEMALE, MALE)]
+    call = np.zeros((8 * max(map(len, words)), 2))
+    for channel, word in enumerate(words):
+        repeated = np.tile(word / np.abs(word).max() / (3, 50)[channel], 3)
+        call[channel * len(call) // 2 :][: len(repeated), channel] = repeated
+    soundfile.write(tmp_path / "call.wav", call, SAMPLE_RATE)
+    result = page_module.analyse(classifier, tmp_path / "call.wav", name="call.wav")
+    assert result.answer.answer == "mixed"
+    late = len(call) / SAMPLE_RATE * 0.6
+    assert page_module.closer_look(classifier, tmp_path / "call.wav", result.answer, at=late).p_female < 0.5
+
+
 def test_a_window_lies_in_the_nearest_stretch():
     timeline = (Stretch(1, 1.5, "male", 0.1), Stretch(4, 9, "female", 0.9))
     assert page_module.window_near(timeline, 0) == (1, 1.5, None)

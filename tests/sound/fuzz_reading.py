@@ -23,6 +23,7 @@ import soundfile
 import soxr
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "scripts"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from speaker_gender.config import ROOT, SAMPLE_RATE
 from speaker_gender.images.views import VIEWS
@@ -42,7 +43,7 @@ FILE = Path(tempfile.mkdtemp(prefix="fuzz_audio_")) / "sound"
 
 def make_seeds(folder: Path) -> None:
     """A quarter of a second of several recordings, mono and stereo, as libsndfile writes them, and mono by FFmpeg."""
-    from test_formats import FORMATS as BY_FFMPEG  # here: it imports what atheris is to instrument first
+    from sounds import FORMATS as BY_FFMPEG  # here: it imports what atheris is to instrument first
 
     folder.mkdir(parents=True, exist_ok=True)
     wavs = sorted(ROOT.parent.glob("AudioMNIST*/data/*/*.wav"))

@@ -118,9 +118,10 @@ class Ffmpeg:
 
     problem: str | None = None
 
-    def __init__(self, path: Path | str, options: dict[str, str]):
+    def __init__(self, path: Path | str, *, share: float = 1, **options: str):
         self.notes: list[str] = []
         self.tracks = [_Track(path, options)]
+        self.tracks[0].share = share
         try:
             first = self.tracks[0]
             streams = [stream.index for stream in first.container.streams.audio if stream.codec_context]
@@ -178,6 +179,7 @@ class _Track:
     """
 
     problem: str | None = None
+    share = 1.0  # of the sound that its header declares, where that is known better than by FFmpeg
     container: Any
     layout: Any
 
@@ -304,12 +306,13 @@ class _Track:
         if not self.form.startswith(WITH_CLOCK):
             self.lost = max(self.lost, self.gaps)
         end = max(seconds, self.end - (self.beginning or 0))
+        self.declared = max(self.declared, seconds / self.share)
         if self.is_torn or self.source.is_exhausted:
             return f"is damaged: nothing can be read after {seconds:.1f} s"
+        if self.declared - end > max(CODEC_DELAY, self.lost):
+            return cut_short(round(end * self.rate), round(self.declared * self.rate), self.rate)
         if self.lost > LEAST_SECONDS:
             return f"is damaged: {self.lost:.1f} of {seconds:.1f} s cannot be decoded and count as silence"
-        if self.declared - end > CODEC_DELAY:
-            return cut_short(round(end * self.rate), round(self.declared * self.rate), self.rate)
         if self.form == "ogg" and self.source.ask(headers.is_torn_ogg):
             return f"is cut short, or its recorder did not end it: {seconds:.1f} s are there"
         return None
@@ -388,7 +391,7 @@ def open_sound(path: Path | str) -> Libsndfile | Ffmpeg:
             raise AudioError(path, "is not a regular file")
         if not status.st_size:
             raise AudioError(path, "is empty")
-        sound = _by_libsndfile(path) or Ffmpeg(path, {})
+        sound = _by_libsndfile(path) or Ffmpeg(path)
     except AudioError:
         raise
     except (OSError, ValueError) as error:  # ValueError: Python's for a path with a null character
@@ -420,7 +423,7 @@ def _by_libsndfile(path: Path | str) -> Libsndfile | Ffmpeg | None:
     try:
         sound = soundfile.SoundFile(_for_libsndfile(path))
     except (soundfile.LibsndfileError, OSError, TypeError, ValueError):  # TypeError: soundfile's for a name in .raw
-        return None
+        return Ffmpeg(path, share=present / declared if 0 < present < declared else 1)
     n_samples, rate = sound.frames, sound.samplerate
     if "MPEG" in sound.subtype or n_samples < 1:  # a recorder that crashed leaves a length of 0 in the header
         sound.close()
@@ -428,7 +431,7 @@ def _by_libsndfile(path: Path | str) -> Libsndfile | Ffmpeg | None:
     whole = round(n_samples * declared / min(declared, present)) if min(declared, present) > 0 else n_samples
     if present > declared and n_samples * (present / max(declared, 1) - 1) > LEAST_SECONDS * rate:
         sound.close()
-        return Ffmpeg(path, {"ignore_length": "1"})
+        return Ffmpeg(path, ignore_length="1")
     return Libsndfile(sound, whole)
 
 

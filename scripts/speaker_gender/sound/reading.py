@@ -179,6 +179,8 @@ def _resampled_blocks(
             weights = np.eye(sound.channels)[weights]
         elif weights is None and (channels := measure_channels(path) if sound.channels > 1 else None):
             weights = channels.weights
+        if isinstance(weights, np.ndarray) and len(weights) != sound.channels:
+            raise AudioError(path, "was replaced by another file while it was read")
         mixed = (
             INT16_FULL_SCALE * (block[:, 0] if weights is None else block @ weights) for block in _checked(sound, path)
         )
