@@ -21,6 +21,11 @@ import contextlib
 import signal as signals
 import threading
 
+from speaker_gender.showing.guard import stay_here
+
+if __name__ == "__main__":
+    stay_here()  # before Gradio is imported
+
 from speaker_gender.classifying.classifier import default_model, load_classifier
 from speaker_gender.learning.model_files import ModelError
 from speaker_gender.showing.page import build_page, open_page

@@ -118,12 +118,12 @@ def test_paths_may_be_absolute_or_urls_and_the_images_are_the_same(buzz_corpus, 
 
 
 @pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="only Linux lists a process's open files")
-@pytest.mark.parametrize(("name", "suffix"), [("x.WAV", ".WAV"), ("x", ""), ("x.wav?version=2", "")])
-def test_a_fetched_recording_is_whole_held_open_by_nothing_and_removed(tmp_path, name, suffix):
+@pytest.mark.parametrize("name", ["x.WAV", "x", "x.wav?version=2"])
+def test_a_fetched_recording_is_whole_held_open_by_nothing_and_removed(tmp_path, name):
     pytest.importorskip("fsspec", reason="fsspec is missing: requirements-cluster.txt")
     (tmp_path / name).write_bytes(b"sound")
     with local_copy(f"file://{tmp_path}/{name}") as copy:
-        assert copy.read_bytes() == b"sound" and copy.suffix == suffix
+        assert copy.read_bytes() == b"sound"
         open_files = {os.path.realpath(f"/proc/self/fd/{number}") for number in os.listdir("/proc/self/fd")}
         assert os.path.realpath(copy) not in open_files
     assert not copy.exists()

@@ -127,12 +127,13 @@ def test_a_tag_at_the_end_is_not_damage(tmp_path, name):
 # --- headers
 
 
-@pytest.mark.parametrize("kind", ["stale", "with another chunk", "behind ID3", "a little too short"])
+@pytest.mark.parametrize("kind", ["stale", "with another chunk", "tagged", "behind ID3", "a little too short"])
 def test_a_wav_is_heard_whole_whatever_its_header_says(tmp_path, kind):
     size = 2 * len(SIGNAL)
     content = {
         "stale": wav(SIGNAL, size=size // 4),
         "with another chunk": wav(SIGNAL, size=size, after=b"LIST" + struct.pack("<I", 40_000) + bytes(40_000)),
+        "tagged": wav(SIGNAL, size=size, after=b"ID3\3" + bytes(40_000)),
         "behind ID3": wav(SIGNAL, size=size, before=b"ID3\3\0\0\0\0\0\x0a" + bytes(10)),
         "a little too short": wav(SIGNAL, size=size - 44),
     }[kind]

@@ -194,7 +194,7 @@ def classify_pieces(classifier: Classifier, pieces: Iterable[np.ndarray], *, fil
         if windows.reason:
             reasons.append(windows.reason)
         else:
-            found.add(classifier, windows, n_samples / rate, is_clipped(piece))
+            found.add(classifier, windows, n_samples / rate, found.is_clipped or is_clipped(piece))
         n_samples += len(piece)
     seconds = round(n_samples / rate, 3)
     if not found.p_windows:

@@ -1,90 +1,56 @@
 """The page: recordings made or dropped in a browser, their answers, and what the model saw.
 
-Served to this machine only; it loads nothing from others and keeps nothing unless asked.
+Served to this machine only; it loads nothing from others and keeps nothing unless asked. What a visitor has is kept
+once, on this side, by the visit's and the result's number: the browser holds nothing but what it shows.
 """
 
 import atexit
-import base64
-import functools
 import html
-import io
 import itertools
 import os
 import re
 import shutil
-import tempfile
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+import threading
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from speaker_gender.showing.guard import ADDRESS, temporary_folder, with_guard
+
+UPLOADS = temporary_folder()
+atexit.register(shutil.rmtree, UPLOADS, ignore_errors=True)
 # Both are read when gradio is imported.
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
-os.environ["GRADIO_TEMP_DIR"] = tempfile.mkdtemp(prefix="who_speaks_")
+os.environ["GRADIO_TEMP_DIR"] = str(UPLOADS)
 
 import gradio as gr
-import librosa
-import matplotlib
-import numpy as np
-import soundfile
-import soxr
-from matplotlib.figure import Figure
 from starlette.middleware import Middleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from speaker_gender.caching import shown
-from speaker_gender.classifying.classification import (
-    Answer,
-    as_windows,
-    classify_channels,
-    classify_pieces,
-    classify_windows,
-    windows_of,
-)
+from speaker_gender.classifying.classification import UNSURE, Answer
 from speaker_gender.classifying.classifier import Classifier
-from speaker_gender.classifying.timeline import Stretch
-from speaker_gender.config import MY_WAVS, RECORDING_SAMPLES, ROOT, SAMPLE_RATE
-from speaker_gender.showing.explanation import explain
-from speaker_gender.showing.figures import COLOURS, answer_figure, draw_timeline
-from speaker_gender.sound.pitch import PITCH_HOP, PITCH_RATE, PITCH_WINDOW, PITCHES, pitch_track
-from speaker_gender.sound.reading import INT16_FULL_SCALE, AudioError, measure_channels, read_pieces
-from speaker_gender.sound.speech import Window
+from speaker_gender.config import MY_WAVS, ROOT
+from speaker_gender.showing.analysis import Look, Result, analyse, closer_look, how_often_right
+from speaker_gender.showing.figures import COLOURS
 
-UPLOADS = Path(os.environ["GRADIO_TEMP_DIR"])
-atexit.register(shutil.rmtree, UPLOADS, ignore_errors=True)
-
-ADDRESS = "127.0.0.1"
-MOST_SECONDS = 3_600  # of a recording
-EMBEDDED_SECONDS = 60  # of a recording that is played from the page itself; a longer one is played from a file
-PLAYED_RATE = 16_000  # Hz, of such a file
-ENVELOPE_SECONDS = 0.02  # of sound for each lowest and highest sample that are kept
-WAVEFORM_COLUMNS = 600  # of lowest and highest sample, about a pixel each
+MOST_BYTES = "1gb"  # of an upload: an hour of stereo WAV at 48 kHz with 24 bits
 SAMPLES = sorted((ROOT / "nbs" / "my_wavs").glob("synthetic_*.wav"))
-PITCH_TICKS = (100, 200, 300, 400)  # Hz
-AUDIBLE = 0.01  # of the loudest frame's amplitude: 40 dB below
-INK = "#010203"  # stands for the page's text colour in figures until they are in the page
-
-REASONS = {
-    "silence": "it is silent. Is the microphone muted, or is another one in use?",
-    "no speech": "no speech was found in it (or a whisper).",
-    "too short": "there is hardly any speech in it. Say a whole word.",
-}
-
-# The browser itself refuses whatever is not from here; Gradio's own scripts need the two kinds of 'unsafe'.
-POLICY = "default-src 'self' 'unsafe-inline' 'unsafe-eval' data: blob:; frame-ancestors 'none'"
 
 INTRODUCTION = """
 # Who speaks?
-Say a word or a sentence, or choose sound files (a telephone's voice messages, MP3, WAV, films; up to an hour): does a
-trained model take the voice for a female or a male one, and who speaks when? The answer is a corpus's label, one of two
-and no more: **do not use it to decide anything about anybody**. Everything stays on this machine.
+**Press Record, say a word or a sentence, press Stop.** A trained model then says whether it takes the voice for a
+female or a male one, and who speaks when. The answer is a corpus's label, one of two and no more: do not use it to
+decide anything about anybody. Everything stays on this machine.
 """
 
 MEANING = """
-## What the label means
+## What the answer means
 The model was trained on recordings of {trained_on}. Each has one of two labels, *female* or *male*, as the corpus's
 metadata or the speakers themselves gave it. The answer says which label a recording is more like, with a probability
-that was calibrated on speakers who are not in the training set. It says nothing about who anybody is.
+that was calibrated on speakers who are not in the training set. It says nothing about who anybody is. *Unsure*: the
+greater probability is under {unsure:.0%}. *Mixed*: different stretches, or channels, have different labels.
 
 ## Where your voice goes
 Nowhere: this page is served by this machine to this machine, and works without a network. A recording is forgotten when
@@ -112,6 +78,7 @@ STYLE = """
 .card h2 { font-size: 1rem; font-weight: 600; margin: 0; overflow-wrap: anywhere; }
 .card .said { font-size: 2rem; font-weight: 700; line-height: 1.2; margin: 0.25rem 0 0.5rem; }
 .card .reason { font-size: 1.05rem; margin: 0.5rem 0; }
+.card .note { font-size: 0.9rem; margin: 0.25rem 0; }
 .card audio { width: 100%; height: 40px; margin: 0.5rem 0; }
 .chance { display: grid; grid-template-columns: 3.5rem 1fr 4rem; gap: 0.5rem; align-items: center; margin: 0.25rem 0; }
 .chance b { font-weight: 400; text-align: right; font-variant-numeric: tabular-nums; }
@@ -120,6 +87,8 @@ STYLE = """
 .card button { overflow-wrap: anywhere; }
 .dark audio { color-scheme: dark; }
 .gradio-container .or { color: inherit; }
+#samples { align-items: center; }
+#samples > * { flex: 0 1 auto; }
 .card figure { margin: 0.75rem 0 0; color: var(--body-text-color); }
 .card figure svg { display: block; width: 100%; height: auto; }
 .card figure text { font-family: var(--font) !important; }
@@ -143,205 +112,14 @@ ON_LOAD = """() => {
     let button = null;
     document.addEventListener("focusin", event => { button = inputs.contains(event.target) ? null : event.target; });
     new MutationObserver(() => {
+        for (const card of document.querySelectorAll(".card")) {
+            const name = card.querySelector("h3")?.textContent;
+            for (const one of card.querySelectorAll("button"))
+                if (name && one.textContent.trim() === "Delete") one.ariaLabel = `Delete ${name}`;
+        }
         if (button && !button.isConnected && document.activeElement === document.body) status.focus();
     }).observe(document.body, { childList: true, subtree: true });
 }"""
-
-
-@dataclass(frozen=True)
-class Look:
-    """A closer look at one window.
-
-    start, stop: seconds; image, pitch: figures as SVG; median_pitch: F0 in Hz; explained: whether the image has its
-    Grad-CAM.
-    """
-
-    start: float
-    stop: float
-    p_female: float
-    image: str
-    pitch: str
-    median_pitch: float | None
-    explained: bool = True
-
-
-@dataclass(frozen=True)
-class Result:
-    """What is shown of one recording.
-
-    source: its file, in a folder of its own under UPLOADS; player: what its player plays; sound: waveform and timeline
-    as SVG; look: None where there is no speech. `kept` is the file that it was kept as.
-    """
-
-    name: str
-    answer: Answer
-    source: Path
-    player: str
-    sound: str
-    look: Look | None
-    kept: str | None = None
-
-
-def analyse(classifier: Classifier, path: Path, *, name: str) -> Result:
-    """Everything that the page shows of a sound file; why there is no answer is in the result's answer, as a sentence.
-
-    The file is read once; only one window is looked at more closely.
-    """
-    envelope: list[np.ndarray] = []
-    beginning: list[np.ndarray] = []
-    report: list[str] = []
-    try:
-        channels = measure_channels(path)
-        mixed = read_pieces(path, report=report, weights=channels and channels.weights)
-        pieces = _observed(mixed, path, envelope, beginning)
-        at_its_rate = (soxr.resample(piece, SAMPLE_RATE, classifier.view.sample_rate) for piece in pieces)
-        answer = classify_pieces(classifier, at_its_rate, file=name, report=report)
-        answer = classify_channels(classifier, path, channels, file=name) or answer
-    except AudioError as error:
-        reason = f"{error.problem}."
-        unread = Answer(name, "unreadable", None, None, None, None, 0, reason, None, {}, ())
-        return Result(name, unread, path, "", "", None)
-    lowest_highest = np.concatenate(envelope)
-    player = _player(path, answer.seconds or 0, beginning)
-    if answer.gender is None:
-        answer = replace(answer, reason=REASONS.get(answer.reason or "", f"{answer.reason}."))
-        return Result(name, answer, path, player, to_svg(sound_figure, lowest_highest, answer, None), None)
-    first = answer.timeline[0]
-    look = closer_look(classifier, path, answer, at=(first.start + min(first.stop, first.start + 1)) / 2)
-    return Result(name, answer, path, player, to_svg(sound_figure, lowest_highest, answer, look), look)
-
-
-def _observed(
-    pieces: Iterator[np.ndarray], path: Path, envelope: list[np.ndarray], beginning: list[np.ndarray]
-) -> Iterator[np.ndarray]:
-    """The pieces, while their lowest and highest samples are kept, and the first minute as it is. Raises AudioError."""
-    hop, n_samples = round(ENVELOPE_SECONDS * SAMPLE_RATE), 0
-    for piece in pieces:
-        n_samples += len(piece)
-        if n_samples > MOST_SECONDS * SAMPLE_RATE:
-            raise AudioError(path, "is longer than an hour; choose a part of it, or use scripts/classify_wavs.py")
-        if not beginning:
-            beginning.append(piece[: EMBEDDED_SECONDS * SAMPLE_RATE])
-        edges = np.arange(0, len(piece), hop)
-        envelope.append(np.stack([np.minimum.reduceat(piece, edges), np.maximum.reduceat(piece, edges)], axis=1))
-        yield piece
-
-
-def _player(path: Path, seconds: float, beginning: list[np.ndarray]) -> str:
-    """Where the player finds the sound: in the page itself, or in an MP3 beside the file."""
-    if seconds <= EMBEDDED_SECONDS:
-        return f"data:audio/wav;base64,{base64.b64encode(wav_bytes(beginning[0])).decode()}"
-    played = path.with_name("played.mp3")
-    with soundfile.SoundFile(played, "w", PLAYED_RATE, 1, format="MP3", subtype="MPEG_LAYER_III") as file:
-        for piece in read_pieces(path, sample_rate=PLAYED_RATE, report=[]):
-            file.write((piece / INT16_FULL_SCALE).clip(-1, 1))
-    return f"/gradio_api/file={played}"
-
-
-def closer_look(classifier: Classifier, path: Path, answer: Answer, *, at: float) -> Look:
-    """The window of speech nearest to a time (seconds): what the model saw of it, where it looked, and its pitch."""
-    start, stop, channel = window_near(answer.timeline, at)
-    signal = _part(path, start, stop, channel)
-    at_its_rate = soxr.resample(signal, SAMPLE_RATE, classifier.view.sample_rate)
-    windows = windows_of(classifier, at_its_rate).select(slice(1))
-    if windows.reason:  # on its own it may be too little for the detector of speech
-        windows = as_windows(classifier, [Window(0, at_its_rate - at_its_rate.mean())])
-    pitch = audible_pitch(soxr.resample(signal, SAMPLE_RATE, PITCH_RATE))
-    maps = explain(classifier, windows)
-    return Look(
-        start,
-        stop,
-        float(classify_windows(classifier, windows)[0]),
-        to_svg(answer_figure, windows.images, maps, view=classifier.card["view"]),
-        to_svg(pitch_figure, pitch, start),
-        median(pitch),
-        maps is not None,
-    )
-
-
-def window_near(timeline: tuple[Stretch, ...], at: float) -> tuple[float, float, int | None]:
-    """Start and stop, in seconds, and channel of a window of up to a second in the stretch nearest to a time."""
-    stretch = min(timeline, key=lambda stretch: max(stretch.start - at, at - stretch.stop, 0))
-    length = RECORDING_SAMPLES / SAMPLE_RATE
-    start = min(max(at - length / 2, stretch.start), max(stretch.stop - length, stretch.start))
-    return start, min(start + length, stretch.stop), stretch.channel
-
-
-def _part(path: Path, start: float, stop: float, channel: int | None) -> np.ndarray:
-    """The signal of a file, or of one of its channels, between two times in seconds."""
-    first, last, passed, found = round(start * SAMPLE_RATE), round(stop * SAMPLE_RATE), 0, []
-    for piece in read_pieces(path, report=[], weights=None if channel is None else channel - 1):
-        if passed + len(piece) > first:
-            found.append(piece[max(first - passed, 0) : last - passed])
-        passed += len(piece)
-        if passed >= last:
-            break
-    return np.concatenate(found)[:RECORDING_SAMPLES]
-
-
-def audible_pitch(signal: np.ndarray) -> np.ndarray:
-    """The pitch track of a signal at 16 kHz, with nan where it is 40 dB below the loudest frame; shape (frames,).
-
-    pyin does not mind how loud a frame is, and finds a pitch in what filters leave behind in digital silence.
-    """
-    loudness = librosa.feature.rms(y=signal, frame_length=PITCH_WINDOW, hop_length=PITCH_HOP)[0]
-    return np.where(loudness > loudness.max() * AUDIBLE, pitch_track(signal), np.nan)
-
-
-def median(pitch: np.ndarray) -> float | None:
-    """Median F0 in Hz of a track with nan where nothing is voiced; None where nothing is."""
-    return None if np.isnan(pitch).all() else float(np.nanmedian(pitch))
-
-
-def wav_bytes(signal: np.ndarray) -> bytes:
-    """A signal on the int16 scale at 48 kHz, shape (samples,), as the bytes of a mono 16-bit WAV."""
-    buffer = io.BytesIO()
-    int16 = np.clip(np.rint(signal), -INT16_FULL_SCALE, INT16_FULL_SCALE - 1).astype(np.int16)
-    soundfile.write(buffer, int16, SAMPLE_RATE, subtype="PCM_16", format="WAV")
-    return buffer.getvalue()
-
-
-def to_svg(draw: Callable[..., Figure], *arguments, **options) -> str:
-    """The figure that `draw` returns, as an SVG element whose text and lines take the colour of the page's text."""
-    inked = ("text.color", "axes.labelcolor", "axes.edgecolor", "axes.titlecolor", "xtick.color", "ytick.color")
-    style = {"svg.fonttype": "none", "font.size": 9, "axes.spines.top": False, "axes.spines.right": False}
-    with matplotlib.rc_context(style | dict.fromkeys(inked, INK)):  # type: ignore[arg-type]  # names are not literals
-        buffer = io.StringIO()
-        draw(*arguments, **options).savefig(buffer, format="svg", transparent=True, dpi=200, metadata={"Date": None})
-    svg = buffer.getvalue()
-    return svg[svg.index("<svg") :].replace(INK, "currentColor")
-
-
-def sound_figure(envelope: np.ndarray, answer: Answer, look: Look | None) -> Figure:
-    """The waveform, from lowest and highest samples of shape (…, 2), and below it who speaks when.
-
-    The window that is looked at is marked. Labels have heights of their own, so that the timeline can be read in grey.
-    """
-    seconds, has_timeline = answer.seconds or 1, answer.windows > 1
-    figure = Figure(figsize=(3.6, 1.55 + 0.65 * has_timeline), layout="constrained")
-    ratios = [1.25, 0.5] if has_timeline else [1]
-    axes = figure.subplots(len(ratios), 1, sharex=True, squeeze=False, height_ratios=ratios)[:, 0]
-    columns = np.array_split(envelope, min(WAVEFORM_COLUMNS, len(envelope)))
-    lowest, highest = [column[:, 0].min() for column in columns], [column[:, 1].max() for column in columns]
-    axes[0].fill_between(np.linspace(0, seconds, len(columns)), lowest, highest, color=INK, linewidth=0.5)
-    axes[0].set_title("waveform", loc="left", fontsize=9)
-    axes[0].set(xlim=(0, seconds), yticks=[])
-    if look is not None and has_timeline:
-        axes[0].axvspan(look.start, look.stop, color="#888888", alpha=0.35, linewidth=0)
-    if has_timeline:
-        draw_timeline(axes[1], answer.timeline, seconds)
-    axes[-1].set_xlabel("seconds")
-    return figure
-
-
-def pitch_figure(pitch: np.ndarray, start: float) -> Figure:
-    """The pitch track of a window that starts at a time, in seconds."""
-    figure = Figure(figsize=(3.6, 1.45), layout="constrained")
-    axis = figure.subplots()
-    axis.plot(start + np.arange(len(pitch)) * PITCH_HOP / PITCH_RATE, pitch, ".", color=INK, markersize=4)
-    axis.set_title("pitch", loc="left", fontsize=9)
-    axis.set(xlabel="seconds", ylabel="Hz", ylim=PITCHES, yticks=PITCH_TICKS)
-    return figure
 
 
 def percent(probability: float | None) -> str:
@@ -378,6 +156,9 @@ def card(result: Result) -> str:
             parts.append(f"<p>{html.escape(in_words(answer))}</p>")
         else:
             parts += [chance("female", answer.p_female), chance("male", answer.p_male)]
+            parts.append(f'<p class="note">{how_often_right(answer.p_female or 0)}</p>')
+        if answer.answer == "unsure":
+            parts.append(f'<p class="note">Unsure: the greater probability is under {UNSURE:.0%}.</p>')
     if answer.warning:
         parts.append(f'<p class="reason"><strong>Note:</strong> it {html.escape(answer.warning)}.</p>')
     if result.player:
@@ -402,17 +183,16 @@ def look_html(result: Result, look: Look) -> str:
     """The closer look at one window."""
     of = f" from {look.start:.1f} to {look.stop:.1f} s" if result.answer.windows > 1 else ""
     label = "female" if look.p_female >= 0.5 else "male"
-    saw = f"What the model saw of {result.name}{of}, and where it looked (Grad-CAM) for the label {label}"
-    below = "The brighter in the lower image, the more it counted for the answer."
-    if not look.explained:
-        saw = f"What the model saw of {result.name}{of}"
-        below = "Where the model looked takes PyTorch, which bash scripts/run.sh installs."
-    pitch = f"Pitch of {result.name}{of}: {pitch_in_words(look.median_pitch)}"
+    saw = f"Waveform, pitch ({pitch_in_words(look.median_pitch)}) and image of {result.name}{of}"
+    below = "The image's bright bands are the voice's harmonics: the wider apart, the higher the pitch. "
+    if look.explained:
+        saw += f", and where the model looked in it (Grad-CAM) for the label {label}"
+        below += "The brighter in the last picture, the more it counted for the answer."
+    else:
+        below += "Where the model looked takes PyTorch, which bash scripts/run.sh installs."
     heading = f"<h4>Second {look.start:.1f} to {look.stop:.1f}: female {percent(look.p_female)}</h4>" if of else ""
     return (
-        f"{heading}<figure>{labelled(look.pitch, pitch)}"
-        f"<figcaption>Pitch: {pitch_in_words(look.median_pitch)}</figcaption></figure>"
-        f"<figure>{labelled(look.image, saw)}"
+        f"{heading}<p>Pitch: {pitch_in_words(look.median_pitch)}.</p><figure>{labelled(look.picture, saw)}"
         f"<figcaption>{below}</figcaption></figure>"
     )
 
@@ -434,14 +214,6 @@ def labelled(svg: str, text: str) -> str:
     return svg.replace("<svg ", f'<svg role="img" aria-label="{html.escape(text)}" ', 1)
 
 
-def unused_name(name: str, taken: set[str]) -> str:
-    """The name, with a number behind it where it is taken."""
-    found, number = name, 2
-    while found in taken:
-        found, number = f"{name} ({number})", number + 1
-    return found
-
-
 def keep(result: Result, folder: Path) -> Path:
     """Writes the recording into the folder, under its name or, where that is taken, with a number; returns the path.
 
@@ -460,18 +232,6 @@ def keep(result: Result, folder: Path) -> Path:
     raise AssertionError  # numbers do not end
 
 
-def forget(result: Result) -> None:
-    """Removes the file of a result, with the folder that it has under UPLOADS."""
-    if UPLOADS in result.source.parents:
-        shutil.rmtree(result.source.parent, ignore_errors=True)
-
-
-def forget_all(results: list[Result]) -> None:
-    """Removes the files of some results, as of a visitor who has gone."""
-    for result in results:
-        forget(result)
-
-
 def trained_on(card: dict) -> str:
     """'237 speakers: LibriSpeech (…) and AudioMNIST (…)', from a model's card."""
     names = [SOURCES.get(source, source) for source in card.get("data", {})] or [str(card.get("corpus", "a corpus"))]
@@ -480,112 +240,189 @@ def trained_on(card: dict) -> str:
     return f"{n_speakers:,} speakers: {listed}" if n_speakers else listed
 
 
+class Visits:
+    """What each visitor has: results by number. It is kept here alone, so nothing that was deleted comes back."""
+
+    def __init__(self) -> None:
+        self._lock, self._of = threading.Lock(), dict[str, dict[int, Result]]()
+        self._numbers, self._changes = itertools.count(1), itertools.count(1)
+
+    def add(self, visit: str, result: Result) -> Result:
+        """Add a result, with a number behind its name where that is taken; returns it as it was added."""
+        with self._lock:
+            results = self._of.setdefault(visit, {})
+            taken = {other.name for other in results.values()}
+            names = itertools.chain([result.name], (f"{result.name} ({number})" for number in itertools.count(2)))
+            result = replace(result, name=next(name for name in names if name not in taken))
+            results[next(self._numbers)] = result
+            return result
+
+    def of(self, visit: str) -> list[tuple[int, Result]]:
+        """The results and their numbers, the newest first."""
+        with self._lock:
+            return list(self._of.get(visit, {}).items())[::-1]
+
+    def change(self, visit: str, number: int, **fields: Any) -> None:
+        """Change fields of a result, if it is still there."""
+        with self._lock:
+            results = self._of.get(visit, {})
+            if number in results:
+                results[number] = replace(results[number], **fields)
+
+    def remove(self, visit: str, number: int | None = None) -> None:
+        """Remove a result with its file, or all of a visit's; a file that another result needs stays."""
+        with self._lock:
+            results = self._of.get(visit, {})
+            gone = [results.pop(one) for one in list(results) if number in (None, one)]
+            needed = {result.source.parent for others in self._of.values() for result in others.values()}
+            if not results:
+                self._of.pop(visit, None)
+            for folder in {result.source.parent for result in gone} - needed:
+                if UPLOADS in folder.parents:
+                    shutil.rmtree(folder, ignore_errors=True)
+
+    def now(self, visit: str) -> tuple[str, int]:
+        """A value that is another one after each change: it has the browser show what there is now."""
+        return visit, next(self._changes)
+
+
+class Page:
+    """The page's parts and what they do; each method that is an event's gets the visit from its request."""
+
+    def __init__(self, classifier: Classifier) -> None:
+        self.classifier, self.visits, self.recordings = classifier, Visits(), itertools.count(1)
+
+    def add(self, paths: list[str], names: list[str], visit: str):
+        """Analyse sound files; returns what to show, and what to say."""
+        sentences = []
+        for path, name in zip(map(Path, paths), names):
+            result = self.visits.add(visit, analyse(self.classifier, path, name=name))
+            sentences.append(sentence(result))
+        return self.visits.now(visit), html.escape(" ".join(sentences)), None
+
+    def add_recording(self, path: str | None, request: gr.Request):
+        """A recording from the microphone."""
+        names = [f"Recording {next(self.recordings)}"] if path else []
+        return self.add([path] if path else [], names, _visit(request))
+
+    def add_files(self, paths: list[str] | None, request: gr.Request):
+        """Files that were chosen or dropped."""
+        return self.add(paths or [], [Path(path).name for path in paths or []], _visit(request))
+
+    def add_sample(self, path: Path, request: gr.Request):
+        """One of the samples."""
+        return self.add([str(path)], [path.name], _visit(request))[:2]
+
+    def delete(self, number: int | None, request: gr.Request):
+        """Delete a result, or all of them."""
+        visit = _visit(request)
+        names = [result.name for one, result in self.visits.of(visit) if number in (None, one)]
+        self.visits.remove(visit, number)
+        said = "All results were deleted." if number is None else f"{html.escape(' '.join(names))} was deleted."
+        return self.visits.now(visit), said
+
+    def keep(self, number: int, request: gr.Request):
+        """Keep a recording in nbs/my_wavs/."""
+        visit = _visit(request)
+        result = dict(self.visits.of(visit)).get(number)
+        if result is None:
+            return self.visits.now(visit), "It was deleted meanwhile."
+        try:
+            path = shown(keep(result, MY_WAVS))
+        except OSError as error:
+            return self.visits.now(visit), f"{html.escape(result.name)} could not be kept: {error.strerror}."
+        self.visits.change(visit, number, kept=path)
+        return self.visits.now(visit), f"{html.escape(result.name)} was kept as {html.escape(path)}."
+
+    def look_at(self, number: int, second: float, request: gr.Request):
+        """Look at another second of a recording."""
+        visit = _visit(request)
+        result = dict(self.visits.of(visit)).get(number)
+        if result is None:
+            return self.visits.now(visit), "It was deleted meanwhile."
+        look = closer_look(self.classifier, result.source, result.answer, at=second)
+        self.visits.change(visit, number, look=look)
+        said = f"{html.escape(result.name)}, second {look.start:.1f}: female {percent(look.p_female)}."
+        return self.visits.now(visit), said
+
+    def show_all(self, state: gr.State, status: gr.HTML, visit: str) -> None:
+        """Lay out the results of a visit."""
+        found = self.visits.of(visit)
+        if not found:
+            return
+        with gr.Row():
+            gr.Markdown(f"## Results ({len(found)})")
+            every_one = gr.Button("Delete all", size="sm", scale=0, min_width=120)
+            every_one.click(_event(self.delete, None), None, [state, status], **QUIET)
+        with gr.Column(elem_classes="cards"):
+            for number, result in found:
+                self.show(state, status, number, result)
+
+    def show(self, state: gr.State, status: gr.HTML, number: int, result: Result) -> None:
+        """Lay out one result."""
+        with gr.Column(elem_classes="card"):
+            gr.HTML(card(result))
+            if result.look and result.answer.windows > 1:
+                label, end = f"Look at another second of {result.name}", result.answer.seconds or 0
+                slider = gr.Slider(0, end, round(result.look.start, 1), step=0.1, label=label)
+
+                def look_at(second: float, request: gr.Request):
+                    return self.look_at(number, second, request)
+
+                slider.release(look_at, slider, [state, status], **QUIET)
+            with gr.Row():
+                if result.player and not result.kept:
+                    button = gr.Button("Keep this recording", size="sm")
+                    button.click(_event(self.keep, number), None, [state, status], **QUIET)
+                button = gr.Button("Delete", size="sm", elem_id=f"delete_{number}")
+                button.click(_event(self.delete, number), None, [state, status], **QUIET)
+
+
+def _event(method: Callable, *given: Any) -> Callable:
+    """A method with its first arguments as an event; Gradio finds no request among the parameters of a partial."""
+
+    def event(request: gr.Request):
+        return method(*given, request)
+
+    return event
+
+
+def _visit(request: gr.Request) -> str:
+    return request.session_hash or ""
+
+
 def build_page(classifier: Classifier) -> gr.Blocks:
     """The page, to be opened with `open_page`."""
-    numbers = itertools.count(1)
-
-    def add(paths: list[str], names: list[str], results: list[Result]):
-        """What follows from new sound files: the results with theirs in front, and what to say; uploads are gone."""
-        sentences = []
-        try:
-            for path, name in zip(map(Path, paths), names):
-                own = Path(tempfile.mkdtemp(dir=UPLOADS)) / f"sound{path.suffix}"
-                shutil.copyfile(path, own)
-                name = unused_name(name, {result.name for result in results})
-                results = [analyse(classifier, own, name=name), *results]
-                sentences.append(sentence(results[0]))
-        finally:
-            for path in map(Path, paths):  # each in a folder of UPLOADS that it shares with files of the same content
-                if UPLOADS in path.parents:
-                    shutil.rmtree(path.parent, ignore_errors=True)
-        return results, html.escape(" ".join(sentences)), None
-
-    def add_recording(path: str | None, results: list[Result]):
-        return add([path], [f"Recording {next(numbers)}"], results) if path else (results, "", None)
-
-    def add_sample(path: Path, results: list[Result]):
-        return add([str(path)], [path.name], results)[:2]
-
-    def add_files(paths: list[str] | None, results: list[Result]):
-        return add(paths or [], [Path(path).name for path in paths or []], results)
-
+    own = Page(classifier)
     with gr.Blocks(title="Who speaks?", analytics_enabled=False) as page:
-        results = gr.State([], delete_callback=forget_all)
+        state = gr.State(("", 0), delete_callback=lambda state: own.visits.remove(state[0]))
         gr.Markdown(INTRODUCTION, elem_id="introduction")
-        gr.Markdown("Try a synthetic voice:")
-        with gr.Row(elem_id="samples"):
-            samples = [gr.Button(path.stem.replace("_", " "), size="sm", min_width=140) for path in SAMPLES]
         with gr.Row(equal_height=True, elem_id="inputs"):
-            microphone = gr.Audio(sources="microphone", type="filepath", label="Or speak", editable=False, buttons=[])
-            files = gr.File(file_count="multiple", label="Or sound files", height=150)
+            microphone = gr.Audio(sources="microphone", type="filepath", label="Your voice", editable=False, buttons=[])
+            label = "Or sound files: voice messages, MP3, WAV, films; up to an hour"
+            files = gr.File(file_count="multiple", label=label, height=150)
+        with gr.Row(elem_id="samples"):
+            gr.Markdown("Or a synthetic voice:")
+            samples = [gr.Button(_title(path), size="sm", min_width=120) for path in SAMPLES]
         status = gr.HTML("", elem_id="status")
 
-        @gr.render(inputs=results)
-        def show(found: list[Result]):
-            if not found:
-                return
-            with gr.Row():
-                gr.Markdown(f"## Results ({len(found)})")
-                delete_all = gr.Button("Delete all", size="sm", scale=0, min_width=120)
+        @gr.render(inputs=state)
+        def show(shown: tuple[str, int]):
+            own.show_all(state, status, shown[0])
 
-                def delete_every_one(found: list[Result]):
-                    forget_all(found)
-                    return [], "All results were deleted."
-
-                delete_all.click(delete_every_one, results, [results, status], **QUIET)
-            with gr.Column(elem_classes="cards"):
-                for result in found:
-                    show_card(result)
-
-        def show_card(result: Result):
-            def delete(found: list[Result]):
-                forget(result)
-                return [
-                    other for other in found if other.name != result.name
-                ], f"{html.escape(result.name)} was deleted."
-
-            def keep_it(found: list[Result]):
-                try:
-                    path = shown(keep(result, MY_WAVS))
-                except OSError as error:
-                    return found, f"{html.escape(result.name)} could not be kept: {error.strerror}."
-                kept = [replace(other, kept=path) if other.name == result.name else other for other in found]
-                return kept, f"{html.escape(result.name)} was kept as {html.escape(path)}."
-
-            def look_at(second: float, found: list[Result]):
-                look = closer_look(classifier, result.source, result.answer, at=second)
-                new = [replace(other, look=look) if other.name == result.name else other for other in found]
-                return new, f"{html.escape(result.name)}, second {look.start:.1f}: female {percent(look.p_female)}."
-
-            with gr.Column(elem_classes="card"):
-                gr.HTML(card(result))
-                if result.look and result.answer.windows > 1:
-                    slider = gr.Slider(
-                        0,
-                        result.answer.seconds or 0,
-                        round(result.look.start, 1),
-                        step=0.1,
-                        label=f"Look at another second of {result.name}",
-                    )
-                    slider.release(look_at, [slider, results], [results, status], **QUIET)
-                with gr.Row():
-                    if result.player and not result.kept:
-                        gr.Button("Keep this recording", size="sm").click(keep_it, results, [results, status], **QUIET)
-                    gr.Button(f"Delete {result.name}", size="sm").click(delete, results, [results, status], **QUIET)
-
-        gr.Markdown(MEANING.format(trained_on=trained_on(classifier.card)), elem_id="meaning")
-        listening: dict[str, Any] = {
-            "concurrency_limit": 1,
-            "concurrency_id": "listen",
-            "show_progress_on": status,
-            **PRIVATE,
-        }
-        microphone.stop_recording(add_recording, [microphone, results], [results, status, microphone], **listening)
-        files.upload(add_files, [files, results], [results, status, files], **listening)
+        gr.Markdown(MEANING.format(trained_on=trained_on(classifier.card), unsure=UNSURE), elem_id="meaning")
+        listening: dict[str, Any] = {"concurrency_limit": 1, "concurrency_id": "listen", "show_progress_on": status}
+        listening |= PRIVATE
+        microphone.stop_recording(own.add_recording, microphone, [state, status, microphone], **listening)
+        files.upload(own.add_files, files, [state, status, files], **listening)
         for path, button in zip(SAMPLES, samples):
-            button.click(functools.partial(add_sample, path), results, [results, status], **QUIET)
+            button.click(_event(own.add_sample, path), None, [state, status], **listening)
         page.load(js=ON_LOAD)
     return page
+
+
+def _title(path: Path) -> str:
+    return path.stem.removeprefix("synthetic_").replace("_", ", ")
 
 
 def open_page(page: gr.Blocks, *, port: int | None = None, browser: bool = True) -> str:
@@ -593,8 +430,6 @@ def open_page(page: gr.Blocks, *, port: int | None = None, browser: bool = True)
 
     Without a port it is the first free one from 7860 on. Raises OSError where the port is taken.
     """
-    for name in ("no_proxy", "NO_PROXY"):  # Gradio asks its own server whether it is there
-        os.environ[name] = ",".join(filter(None, [os.environ.get(name), ADDRESS]))
     system_fonts: dict[str, Any] = {"font": ["system-ui", "sans-serif"], "font_mono": ["ui-monospace", "monospace"]}
     _, address, _ = page.launch(
         server_name=ADDRESS,
@@ -610,27 +445,14 @@ def open_page(page: gr.Blocks, *, port: int | None = None, browser: bool = True)
         ssr_mode=False,
         mcp_server=False,
         pwa=False,
+        max_file_size=MOST_BYTES,
         theme=gr.themes.Default(primary_hue="blue", neutral_hue="slate", **system_fonts),
         css=STYLE,
         app_kwargs={
             "middleware": [
                 Middleware(TrustedHostMiddleware, allowed_hosts=[ADDRESS, "localhost"]),
-                Middleware(with_policy),
+                Middleware(with_guard, folder=UPLOADS),
             ]
         },
     )
     return address
-
-
-def with_policy(app):
-    """An ASGI application whose answers carry POLICY."""
-
-    async def application(scope, receive, send):
-        async def send_with_policy(message):
-            if message["type"] == "http.response.start":
-                message["headers"] = [*message["headers"], (b"content-security-policy", POLICY.encode())]
-            await send(message)
-
-        await app(scope, receive, send_with_policy)
-
-    return application

@@ -46,7 +46,7 @@ WITH_CLOCK = ("asf", "flv", "matroska", "mov", "mpeg", "rm")
 LARGEST_PACKET = {"aac": 8_191, "ac3": 3_840, "eac3": 4_096, "mp3": 1_800}
 GAP = 0.1  # seconds on the container's clock that are not just rounding or an encoder's delay
 LEAST_GAP = 0.5  # seconds that are said: telephones send nothing for less when nobody speaks
-LONGEST_GAP = 3_600  # seconds; where no header says how long a file is, a longer one is a damaged clock
+LONGEST_GAP = 3_600  # seconds of all; where no header says how long a file is, more come of a damaged clock
 
 
 class AudioError(ValueError):
@@ -293,7 +293,7 @@ class _Track:
             self.beginning = frame.time
         emitted = self.n_emitted / self.rate
         gap = frame.time - self.beginning - emitted
-        longest = self.declared - emitted if self.declared else LONGEST_GAP
+        longest = self.declared - emitted if self.declared else LONGEST_GAP - self.gaps
         if frame.time < self.now or gap > longest + GAP:  # the clock was set anew, as where files are joined
             self.beginning += gap
             gap = 0.0

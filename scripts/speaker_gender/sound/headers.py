@@ -17,6 +17,7 @@ CHUNKS = {
 }
 MOST_CHUNKS = 1_000  # before the sound
 NO_SIZE = range(0x7F000000, 0x1_0000_0000)  # what programs write that do not know a 32-bit size yet, as into a pipe
+TAGS = (b"ID3", b"TAG", b"APETAGEX")
 XING = re.compile(rb"(?:Xing|Info)...[\x01\x03\x05\x07\x09\x0b\x0d\x0f](....)", re.DOTALL)  # with a number of frames
 OGG_PAGE = 65_307  # bytes at most
 
@@ -62,23 +63,26 @@ def sound_bytes(file: BinaryIO) -> tuple[int, int] | None:
         if chunk[:4] == sound:
             declared = long_size if long_size and declared == 0xFFFFFFFF else declared
             break
-        if declared < 0:
-            return None
         place += head_size + -(-declared // alignment) * alignment
+        if declared < 0 or place > size:
+            return None
     else:
         return None
     if declared <= 0 or declared in NO_SIZE and declared > size:
         return None
     place += head_size
-    after = place + -(-declared // alignment) * alignment
-    return declared, declared if _is_chunk(file, after, name_size, size_format, size) else size - place
+    ends = {place + declared, place + -(-declared // alignment) * alignment}  # not all programs align
+    is_whole = any(_is_tag_or_chunk(file, end, name_size, size_format, size) for end in ends)
+    return declared, declared if is_whole else size - place
 
 
-def _is_chunk(file: BinaryIO, place: int, name_size: int, size_format: str, file_size: int) -> bool:
-    """Whether there is another chunk at a place in a file: a name in ASCII, and a size within the file."""
+def _is_tag_or_chunk(file: BinaryIO, place: int, name_size: int, size_format: str, file_size: int) -> bool:
+    """Whether a tag begins at a place in a file, or another chunk: a name in ASCII, and a size within the file."""
     head_size = name_size + struct.calcsize(size_format)
-    file.seek(place)
+    file.seek(min(place, file_size))
     head = file.read(head_size)
+    if head.startswith(TAGS):
+        return True
     if len(head) < head_size or not (head[:4].isascii() and head[:4].decode("ascii").isprintable()):
         return False
     (size,) = struct.unpack(size_format, head[name_size:])

@@ -8,7 +8,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from speaker_gender.caching import stream_digest
 
@@ -41,9 +41,8 @@ def local_copy(url: str) -> Iterator[Path]:
     OSError
         Where it cannot be fetched, or the package for its protocol is missing.
     """
-    suffix = PurePosixPath(url.partition("://")[2]).suffix
     with tempfile.TemporaryDirectory() as folder:
-        copy = Path(folder) / f"recording{suffix if suffix[1:].isalnum() else ''}"
+        copy = Path(folder) / "recording"
         with _opened(url) as source, open(copy, "wb") as file:
             shutil.copyfileobj(source, file)
         yield copy
