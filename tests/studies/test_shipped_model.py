@@ -15,6 +15,7 @@ from speaker_gender.config import GENDERS, ROOT
 from speaker_gender.corpora.corpus import CorpusError
 from speaker_gender.judging import assessment, halves
 from speaker_gender.learning import voices
+from speaker_gender.learning.fusion import SpeakerEncoder
 from speaker_gender.learning.networks import load_network, to_onnx
 from speaker_gender.sound.reading import read_signal
 from speaker_gender.sound.speech import speech_windows
@@ -53,7 +54,7 @@ def test_its_figures_are_there_with_and_without_the_doubtful_speakers():
 
 @pytest.fixture
 def librispeech(tmp_path, monkeypatch, one_processor):
-    """Eight readers in LibriSpeech's layout, the even ones female, two seconds each, and no AudioMNIST."""
+    """Eight readers in LibriSpeech's layout, the even ones female, two seconds each; an untrained encoder."""
     lines = [";ID |SEX| SUBSET | MINUTES | NAME"]
     for number in range(1, 9):
         female = number % 2 == 0
@@ -67,6 +68,9 @@ def librispeech(tmp_path, monkeypatch, one_processor):
     monkeypatch.setattr("speaker_gender.corpora.common_voice.COMMON_VOICE", tmp_path / "none")
     for name in ("AUDIOMNIST", "SPOKEN_DIGITS", "LEFT_OUT"):
         monkeypatch.setattr(voices, name, tmp_path / "none")
+    torch.manual_seed(0)
+    encoder = SpeakerEncoder().eval()
+    monkeypatch.setattr(train, "pretrained_encoder", lambda: encoder)
     return tmp_path
 
 
