@@ -56,7 +56,7 @@ def probability(odds: np.ndarray) -> np.ndarray:
     >>> probability(log_odds(np.array([0.2, 0.7]))).round(3)
     array([0.2, 0.7])
     """
-    return np.exp(-np.logaddexp(0, -np.asarray(odds)))
+    return 1 / (1 + np.exp(-np.clip(odds, -700, 700)))
 
 
 def calibrate(predictions: pd.DataFrame) -> dict[str, float]:
