@@ -13,12 +13,13 @@ import classify_wavs
 from speaker_gender.classifying.classifier import SHIPPED_MODEL, default_model, load_classifier
 from speaker_gender.config import GENDERS, ROOT
 from speaker_gender.corpora.corpus import CorpusError
-from speaker_gender.judging import assessment
+from speaker_gender.judging import assessment, halves
 from speaker_gender.learning import voices
+from speaker_gender.learning.fusion import SpeakerEncoder
 from speaker_gender.learning.networks import load_network, to_onnx
 from speaker_gender.sound.reading import read_signal
 from speaker_gender.sound.speech import speech_windows
-from studies.shipped_model import ablate, assess, labels, train
+from studies.shipped_model import ablate, assess, explain, labels, train
 
 SAMPLES = sorted((ROOT / "nbs" / "my_wavs").glob("synthetic_*.wav"))
 
@@ -32,8 +33,10 @@ def test_a_fresh_clone_answers_for_the_recordings_that_come_with_it(capsys):
 
 
 def test_it_is_small_and_its_card_says_what_it_is():
-    assert SHIPPED_MODEL.stat().st_size < 6_000_000
+    for suffix in (".safetensors", ".onnx"):
+        assert SHIPPED_MODEL.with_suffix(suffix).stat().st_size < 12_000_000
     card = load_classifier(SHIPPED_MODEL).card
+    assert "resemblyzer" in card["encoder"]["name"] and "1710.10467" in card["encoder"]["paper"]
     assert card["view"] == "harmonic" and card["calibration"]["slope"] > 0 and len(card["seeds"]) > 1
     sources = {"audiomnist", "librispeech", "common_voice", "spoken_digits"}
     assert set(card["data"]) == sources, "nothing of the development sets"
@@ -51,7 +54,7 @@ def test_its_figures_are_there_with_and_without_the_doubtful_speakers():
 
 @pytest.fixture
 def librispeech(tmp_path, monkeypatch, one_processor):
-    """Eight readers in LibriSpeech's layout, the even ones female, two seconds each, and no AudioMNIST."""
+    """Eight readers in LibriSpeech's layout, the even ones female, two seconds each; an untrained encoder."""
     lines = [";ID |SEX| SUBSET | MINUTES | NAME"]
     for number in range(1, 9):
         female = number % 2 == 0
@@ -65,6 +68,9 @@ def librispeech(tmp_path, monkeypatch, one_processor):
     monkeypatch.setattr("speaker_gender.corpora.common_voice.COMMON_VOICE", tmp_path / "none")
     for name in ("AUDIOMNIST", "SPOKEN_DIGITS", "LEFT_OUT"):
         monkeypatch.setattr(voices, name, tmp_path / "none")
+    torch.manual_seed(0)
+    encoder = SpeakerEncoder().eval()
+    monkeypatch.setattr(train, "pretrained_encoder", lambda: encoder)
     return tmp_path
 
 
@@ -177,30 +183,36 @@ def test_synthetic_voices_beside_those_of_people_only_train(librispeech, tmp_pat
     assert people.equals(alone), "the others are divided as they are without them"
 
 
-def test_fewer_speakers_are_fewer_in_training_only_and_as_many_of_each_gender(librispeech):
-    recordings = voices.training_recordings()
-    half = ablate.fewer_speakers(recordings, 2 / 3)
-    assert half.loc[half["part"] == "train", "gender"].value_counts().to_dict() == {"female": 2, "male": 2}
-    assert (half["part"] == "valid").sum() == (recordings["part"] == "valid").sum() == 2
-
-
 @pytest.mark.slow
-def test_the_ablation_trains_and_tests_every_model_and_says_how_it_did(
+def test_the_ablation_takes_the_model_apart_and_tests_every_half(
     librispeech, buzz_corpus, tmp_path, monkeypatch, capsys
 ):
     monkeypatch.setenv("SMOKE", "1")
     monkeypatch.setattr(train, "FOLDER", tmp_path / "shipped")
     monkeypatch.setattr(ablate, "RESULTS", tmp_path)
-    monkeypatch.setattr(ablate, "LEFT_OUT", {"nothing": {}, "surroundings": {"without": "surroundings"}})
-    monkeypatch.setattr("sys.argv", ["ablate_shipped_model.py", str(buzz_corpus.folder)])
+    monkeypatch.setattr("sys.argv", ["ablate.py", str(buzz_corpus.folder)])
     assert ablate.main() == 0
     found = json.loads((tmp_path / "shipped" / "ablation.json").read_text())
-    (rows,) = found["rows"].values()
-    assert list(rows) == ["nothing", "surroundings"]
-    assert all(row["speakers"] == 4 and row["training_speakers"] == 6 for row in rows.values())
-    assert all(row["images"] == row["at_8_khz"]["images"] == 24 for row in rows.values())
-    assert rows["nothing"]["difference"]["difference"] == 0
-    assert "without surroundings: balanced accuracy" in capsys.readouterr().out
+    (models,) = found["rows"].values()
+    assert list(models) == ["shipped", "without augmentation"]
+    for rows in models.values():
+        assert list(rows) == ["image alone", "encoder alone", "both halves"]
+        assert all(row["speakers"] == 4 and row["images"] == row["at_8_khz"]["images"] == 24 for row in rows.values())
+        assert rows["both halves"]["difference_from_both"]["difference"] == 0
+    (errors,) = found["errors_by_half"].values()
+    assert sum(row["recordings"] for row in errors.values()) == 24
+    speakers = pd.read_csv(tmp_path / "shipped" / "halves.csv", dtype={"speaker": str})
+    assert speakers["speaker"].tolist() == ["01", "02", "03", "04"]
+    assert np.isfinite(speakers[["image_x", "image_y", "encoder_x", "encoder_y"]].to_numpy()).all()
+    assert "encoder alone: balanced accuracy" in capsys.readouterr().out
+
+
+def test_both_halves_are_what_the_classifier_answers(buzz_corpus):
+    recordings = assessment.unseen_recordings(buzz_corpus, SHIPPED_MODEL).iloc[::6].reset_index(drop=True)
+    heard, image_features, embeddings = halves.hear(SHIPPED_MODEL, recordings)
+    answers = assessment.predict_recordings(SHIPPED_MODEL, recordings)
+    np.testing.assert_allclose(heard[halves.BOTH], answers["p_female"], atol=1e-5)
+    assert image_features.shape == (len(recordings), 3 * 128) and embeddings.shape == (len(recordings), 256)
 
 
 def test_refusals_count_as_wrong_where_others_answer_everything():
@@ -300,3 +312,14 @@ def test_speakers_whose_label_is_contradicted_do_not_train(librispeech, tmp_path
     monkeypatch.setattr(voices, "LEFT_OUT", listed)
     assert "librispeech 3" not in set(voices.training_recordings()["speaker"])
     assert "librispeech 3" in set(voices.training_recordings(doubtful_too=True)["speaker"])
+
+
+@pytest.mark.slow
+def test_maps_of_the_shipped_model_are_compared_with_other_orders(buzz_corpus, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(explain, "RESULTS", tmp_path)
+    monkeypatch.setattr("sys.argv", ["explain.py", str(buzz_corpus.folder)])
+    assert explain.main() == 0
+    (row,) = json.loads((tmp_path / "shipped" / "grad_cam.json").read_text())["rows"].values()
+    assert set(row["orders"]) == {"own map", "another image's map", "sound energy", "random"}
+    assert row["orders"]["own map"]["above_own"] == 0 and 0 < row["padding"]["of_image"] < 1
+    assert "area under the deletion curve" in capsys.readouterr().out
