@@ -256,3 +256,10 @@ def test_a_notebook_imports_from_the_library_and_from_packages_only(path):
             imported.add(node.module.partition(".")[0])
     assert "speaker_gender" in imported and "studies" in PROGRAMS
     assert not imported & PROGRAMS
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.name)
+def test_every_figure_of_a_committed_notebook_is_a_picture(path):
+    outputs = [output for cell in nbformat.read(path, as_version=4).cells for output in cell.get("outputs", [])]
+    shown = [output.data for output in outputs if "<Figure size" in output.get("data", {}).get("text/plain", "")]
+    assert shown and all("image/png" in data for data in shown)
