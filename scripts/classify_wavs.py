@@ -196,7 +196,7 @@ def _short(name: str) -> str:
 
 
 def _as_json(answer) -> dict:
-    found = {name: value for name, value in vars(answer).items() if name != "images"}
+    found = {name: value for name, value in vars(answer).items() if name != "seen"}
     found["timeline"] = [stretch._asdict() for stretch in answer.timeline]
     return found
 

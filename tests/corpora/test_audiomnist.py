@@ -49,6 +49,7 @@ def test_a_corpus_is_named_after_its_folder(tmp_path):
     assert corpus_name(tmp_path / "AudioMNIST" / "data") == "audiomnist"
     assert corpus_name(tmp_path / "AudioMNIST_AZ" / "data") == "audiomnist_az"
     assert corpus_name(tmp_path / "my voices") == "my_voices"
+    assert corpus_name(tmp_path / "TelephoneDigits" / "recordings") == "telephonedigits", "of a table recordings.csv"
 
 
 def test_the_choice_comes_first_then_the_environment_then_what_is_there(make_corpus, monkeypatch, tmp_path):

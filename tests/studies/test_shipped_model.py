@@ -13,7 +13,7 @@ import classify_wavs
 from speaker_gender.classifying.classifier import SHIPPED_MODEL, default_model, load_classifier
 from speaker_gender.config import GENDERS, ROOT
 from speaker_gender.corpora.corpus import CorpusError
-from speaker_gender.judging import assessment
+from speaker_gender.judging import assessment, halves
 from speaker_gender.learning import voices
 from speaker_gender.learning.networks import load_network, to_onnx
 from speaker_gender.sound.reading import read_signal
@@ -32,8 +32,10 @@ def test_a_fresh_clone_answers_for_the_recordings_that_come_with_it(capsys):
 
 
 def test_it_is_small_and_its_card_says_what_it_is():
-    assert SHIPPED_MODEL.stat().st_size < 6_000_000
+    for suffix in (".safetensors", ".onnx"):
+        assert SHIPPED_MODEL.with_suffix(suffix).stat().st_size < 12_000_000
     card = load_classifier(SHIPPED_MODEL).card
+    assert "resemblyzer" in card["encoder"]["name"] and "1710.10467" in card["encoder"]["paper"]
     assert card["view"] == "harmonic" and card["calibration"]["slope"] > 0 and len(card["seeds"]) > 1
     sources = {"audiomnist", "librispeech", "common_voice", "spoken_digits"}
     assert set(card["data"]) == sources, "nothing of the development sets"
@@ -177,30 +179,36 @@ def test_synthetic_voices_beside_those_of_people_only_train(librispeech, tmp_pat
     assert people.equals(alone), "the others are divided as they are without them"
 
 
-def test_fewer_speakers_are_fewer_in_training_only_and_as_many_of_each_gender(librispeech):
-    recordings = voices.training_recordings()
-    half = ablate.fewer_speakers(recordings, 2 / 3)
-    assert half.loc[half["part"] == "train", "gender"].value_counts().to_dict() == {"female": 2, "male": 2}
-    assert (half["part"] == "valid").sum() == (recordings["part"] == "valid").sum() == 2
-
-
 @pytest.mark.slow
-def test_the_ablation_trains_and_tests_every_model_and_says_how_it_did(
+def test_the_ablation_takes_the_model_apart_and_tests_every_half(
     librispeech, buzz_corpus, tmp_path, monkeypatch, capsys
 ):
     monkeypatch.setenv("SMOKE", "1")
     monkeypatch.setattr(train, "FOLDER", tmp_path / "shipped")
     monkeypatch.setattr(ablate, "RESULTS", tmp_path)
-    monkeypatch.setattr(ablate, "LEFT_OUT", {"nothing": {}, "surroundings": {"without": "surroundings"}})
-    monkeypatch.setattr("sys.argv", ["ablate_shipped_model.py", str(buzz_corpus.folder)])
+    monkeypatch.setattr("sys.argv", ["ablate.py", str(buzz_corpus.folder)])
     assert ablate.main() == 0
     found = json.loads((tmp_path / "shipped" / "ablation.json").read_text())
-    (rows,) = found["rows"].values()
-    assert list(rows) == ["nothing", "surroundings"]
-    assert all(row["speakers"] == 4 and row["training_speakers"] == 6 for row in rows.values())
-    assert all(row["images"] == row["at_8_khz"]["images"] == 24 for row in rows.values())
-    assert rows["nothing"]["difference"]["difference"] == 0
-    assert "without surroundings: balanced accuracy" in capsys.readouterr().out
+    (models,) = found["rows"].values()
+    assert list(models) == ["shipped", "without augmentation"]
+    for rows in models.values():
+        assert list(rows) == ["image alone", "encoder alone", "both halves"]
+        assert all(row["speakers"] == 4 and row["images"] == row["at_8_khz"]["images"] == 24 for row in rows.values())
+        assert rows["both halves"]["difference_from_both"]["difference"] == 0
+    (errors,) = found["errors_by_half"].values()
+    assert sum(row["recordings"] for row in errors.values()) == 24
+    speakers = pd.read_csv(tmp_path / "shipped" / "halves.csv", dtype={"speaker": str})
+    assert speakers["speaker"].tolist() == ["01", "02", "03", "04"]
+    assert np.isfinite(speakers[["image_x", "image_y", "encoder_x", "encoder_y"]].to_numpy()).all()
+    assert "encoder alone: balanced accuracy" in capsys.readouterr().out
+
+
+def test_both_halves_are_what_the_classifier_answers(buzz_corpus):
+    recordings = assessment.unseen_recordings(buzz_corpus, SHIPPED_MODEL).iloc[::6].reset_index(drop=True)
+    heard, image_features, embeddings = halves.hear(SHIPPED_MODEL, recordings)
+    answers = assessment.predict_recordings(SHIPPED_MODEL, recordings)
+    np.testing.assert_allclose(heard[halves.BOTH], answers["p_female"], atol=1e-5)
+    assert image_features.shape == (len(recordings), 3 * 128) and embeddings.shape == (len(recordings), 256)
 
 
 def test_refusals_count_as_wrong_where_others_answer_everything():

@@ -85,6 +85,7 @@ class Corpus:
             "audiomnist": "AudioMNIST",
             "audiomnist_az": "AudioMNIST_AZ",
             "ukrainiandigits": "Ukrainian digits",
+            "telephonedigits": "telephone digits",
             "commonvoice": "Common Voice",
             "librispeech": "LibriSpeech",
             "demo": "demo corpus (synthetic voices)",
@@ -94,14 +95,15 @@ class Corpus:
 def corpus_name(folder: Path) -> str:
     """Derive a corpus's name from its folder.
 
-    Returns the folder's own name, or its parent's where it is just called data; lower case, letters, digits and `_`.
+    Returns the folder's own name, or its parent's where it is just called data or recordings, which a table may be, too;
+    lower case, letters, digits and `_`.
 
     Examples
     --------
     >>> corpus_name(Path("/home/me/AudioMNIST/data"))
     'audiomnist'
     """
-    own = folder.name if folder.name != "data" else folder.parent.name
+    own = folder.parent.name if folder.name in ("data", "recordings") else folder.name
     return re.sub(r"\W+", "_", unicodedata.normalize("NFC", own.lower())).strip("_") or "corpus"
 
 

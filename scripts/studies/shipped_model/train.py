@@ -18,6 +18,7 @@ import argparse
 import functools
 import sys
 from dataclasses import replace
+from datetime import date
 from pathlib import Path
 
 import numpy as np
@@ -178,6 +179,7 @@ def _card(
         "architecture": architecture,
         "history": {card["recipe"]["seed"]: card["history"] for card in cards},
         "seconds": sum(card["seconds"] for card in cards),
+        "date": date.today().isoformat(),
         "key": digest([card["key"] for card in cards], fusion.VERSION, fusion.SHA256),
         "encoder": ENCODER,
         "corpus": ", ".join(sorted(set(recordings["source"]))),
