@@ -18,6 +18,7 @@ if __name__ == "__main__":
 
 import argparse
 import contextlib
+import shutil
 import signal as signals
 import threading
 
@@ -28,12 +29,7 @@ if __name__ == "__main__":
 
 from speaker_gender.classifying.classifier import default_model, load_classifier
 from speaker_gender.learning.model_files import ModelError
-from speaker_gender.showing.page import build_page, open_page
-
-
-def stop(*_):
-    """End the program as Ctrl-C does."""
-    raise KeyboardInterrupt
+from speaker_gender.showing.page import UPLOADS, build_page, open_page
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -43,7 +39,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--no-browser", action="store_true", help="only print the address")
     options = parser.parse_args(arguments)
     for number in (signals.SIGTERM, getattr(signals, "SIGHUP", signals.SIGTERM)):  # so that what is temporary goes
-        signals.signal(number, stop)
+        signals.signal(number, signals.getsignal(signals.SIGINT))
     page = None
     try:
         page = build_page(load_classifier(default_model()))
@@ -62,6 +58,7 @@ def main(arguments: list[str] | None = None) -> int:
     finally:
         if page is not None:
             page.close(verbose=False)
+        shutil.rmtree(UPLOADS, ignore_errors=True)
     return 0
 
 

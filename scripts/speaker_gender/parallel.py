@@ -16,8 +16,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from tqdm.auto import tqdm
-
 from speaker_gender.config import keep_freed_memory, settings
 
 if TYPE_CHECKING:
@@ -64,6 +62,8 @@ def in_parallel(
     title : str, optional
         Of a progress bar.
     """
+    from tqdm.auto import tqdm  # here, because one file is classified without it
+
     address = settings().cluster
     if address:
         results = _on_cluster(address, function, items, batch)

@@ -15,10 +15,11 @@ from speaker_gender.config import GENDERS, ROOT
 from speaker_gender.corpora.corpus import CorpusError
 from speaker_gender.judging import assessment, halves
 from speaker_gender.learning import voices
+from speaker_gender.learning.fusion import SpeakerEncoder
 from speaker_gender.learning.networks import load_network, to_onnx
 from speaker_gender.sound.reading import read_signal
 from speaker_gender.sound.speech import speech_windows
-from studies.shipped_model import ablate, assess, labels, train
+from studies.shipped_model import ablate, assess, explain, labels, train
 
 SAMPLES = sorted((ROOT / "nbs" / "my_wavs").glob("synthetic_*.wav"))
 
@@ -53,7 +54,7 @@ def test_its_figures_are_there_with_and_without_the_doubtful_speakers():
 
 @pytest.fixture
 def librispeech(tmp_path, monkeypatch, one_processor):
-    """Eight readers in LibriSpeech's layout, the even ones female, two seconds each, and no AudioMNIST."""
+    """Eight readers in LibriSpeech's layout, the even ones female, two seconds each; an untrained encoder."""
     lines = [";ID |SEX| SUBSET | MINUTES | NAME"]
     for number in range(1, 9):
         female = number % 2 == 0
@@ -67,6 +68,9 @@ def librispeech(tmp_path, monkeypatch, one_processor):
     monkeypatch.setattr("speaker_gender.corpora.common_voice.COMMON_VOICE", tmp_path / "none")
     for name in ("AUDIOMNIST", "SPOKEN_DIGITS", "LEFT_OUT"):
         monkeypatch.setattr(voices, name, tmp_path / "none")
+    torch.manual_seed(0)
+    encoder = SpeakerEncoder().eval()
+    monkeypatch.setattr(train, "pretrained_encoder", lambda: encoder)
     return tmp_path
 
 
@@ -308,3 +312,14 @@ def test_speakers_whose_label_is_contradicted_do_not_train(librispeech, tmp_path
     monkeypatch.setattr(voices, "LEFT_OUT", listed)
     assert "librispeech 3" not in set(voices.training_recordings()["speaker"])
     assert "librispeech 3" in set(voices.training_recordings(doubtful_too=True)["speaker"])
+
+
+@pytest.mark.slow
+def test_maps_of_the_shipped_model_are_compared_with_other_orders(buzz_corpus, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(explain, "RESULTS", tmp_path)
+    monkeypatch.setattr("sys.argv", ["explain.py", str(buzz_corpus.folder)])
+    assert explain.main() == 0
+    (row,) = json.loads((tmp_path / "shipped" / "grad_cam.json").read_text())["rows"].values()
+    assert set(row["orders"]) == {"own map", "another image's map", "sound energy", "random"}
+    assert row["orders"]["own map"]["above_own"] == 0 and 0 < row["padding"]["of_image"] < 1
+    assert "area under the deletion curve" in capsys.readouterr().out

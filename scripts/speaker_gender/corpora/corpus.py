@@ -95,8 +95,8 @@ class Corpus:
 def corpus_name(folder: Path) -> str:
     """Derive a corpus's name from its folder.
 
-    Returns the folder's own name, or its parent's where it is just called data or recordings, which a table may be,
-    too; lower case, letters, digits and `_`.
+    Returns the folder's or table's own name, or its parent's where it is just called data or recordings; lower case,
+    letters, digits and `_`.
 
     Examples
     --------

@@ -8,16 +8,17 @@ import pandas as pd
 import torch
 from tqdm.auto import tqdm
 
-from speaker_gender.classifying.classification import combine, windows_of
-from speaker_gender.classifying.classifier import load_classifier
+from speaker_gender.classifying.classification import Windows, windows_of
+from speaker_gender.classifying.classifier import Classifier, load_classifier
 from speaker_gender.config import GENDERS
 from speaker_gender.learning.batches import to_batch
-from speaker_gender.learning.calibration import calibrated
+from speaker_gender.learning.calibration import probability
 from speaker_gender.learning.fusion import Fusion, embed
 from speaker_gender.learning.networks import load_network
 from speaker_gender.sound.reading import AudioError, read_signal
 
 IMAGE, ENCODER, BOTH = "image alone", "encoder alone", "both halves"
+BATCH = 256  # windows
 
 
 def hear(model: Path, recordings: pd.DataFrame) -> tuple[pd.DataFrame, np.ndarray, np.ndarray]:
@@ -34,41 +35,53 @@ def hear(model: Path, recordings: pd.DataFrame) -> tuple[pd.DataFrame, np.ndarra
     embeddings : np.ndarray of float32, shape (recordings, 256)
         Of the encoder, likewise.
     """
+    classifier = load_classifier(model, threads=1)
+    windows = [_windows(classifier, path) for path in tqdm(recordings["path"], "speech", unit="recording", leave=False)]
+    of_window = np.repeat(np.arange(len(windows)), [len(some.images) for some in windows])
+    images, mels = (
+        np.concatenate([getattr(some, name) for some in windows if not some.reason]) for name in ("images", "mels")
+    )
+    odds, image_features, embeddings = _halves(model, images, mels)
+    found = [
+        pd.DataFrame(values).groupby(of_window).mean().reindex(range(len(windows)))
+        for values in (odds, image_features, embeddings)
+    ]
+    names = recordings["path"].map(lambda path: f"{path.parent.name}/{path.name}")
+    p_female = found[0].apply(probability).set_axis(recordings.index)
+    predictions = recordings[["speaker", "gender"]].assign(recording=names).join(p_female)
+    return predictions, found[1].to_numpy(np.float32), found[2].to_numpy(np.float32)
+
+
+def _windows(classifier: Classifier, path: Path) -> Windows:
+    try:
+        return windows_of(classifier, read_signal(path, sample_rate=classifier.view.sample_rate))
+    except AudioError:
+        return windows_of(classifier, np.zeros(0))
+
+
+def _halves(model: Path, images: np.ndarray, mels: np.ndarray) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray]:
+    """Of each window: calibrated log-odds of each half and of both, features of the image networks, embedding."""
     fused, card = load_network(model)
-    network, classifier = cast(Fusion, fused), load_classifier(model, threads=1)
+    network = cast(Fusion, fused)
     members: Any = cast(Any, network.images).members  # each of body and head, by index
-    rows: list[dict[str, float]] = []
-    features: list[tuple[np.ndarray, np.ndarray] | None] = []
-    for path in tqdm(recordings["path"], "both halves", unit="recording", leave=False):
-        try:
-            signal = read_signal(path, sample_rate=classifier.view.sample_rate)
-        except AudioError:
-            signal = np.zeros(0)
-        windows = windows_of(classifier, signal)
-        if windows.mels is None:
-            rows.append(dict.fromkeys((IMAGE, ENCODER, BOTH), np.nan))
-            features.append(None)
-            continue
-        images = to_batch(windows.images, card["normalisation"])
-        embeddings = embed(network.encoder, windows.mels)
-        with torch.inference_mode():
-            scores = {IMAGE: network.images(images), ENCODER: network.heads(torch.from_numpy(embeddings))}
-            seen = torch.cat([member[1][:-1](member[0](images)) for member in members], dim=1)
-        scores[BOTH] = (scores[IMAGE] + scores[ENCODER]) / 2
-        calibrations = {IMAGE: card["halves"]["image"], ENCODER: card["halves"]["encoder"], BOTH: card["calibration"]}
-        rows.append({half: _p_female(scores[half], calibrations[half]) for half in scores})
-        features.append((seen.mean(dim=0).numpy(), embeddings.mean(axis=0)))
-    n_seen, n_heard = next((len(seen), len(heard)) for seen, heard in filter(None, features))
-    missing = np.full(n_seen, np.nan, np.float32), np.full(n_heard, np.nan, np.float32)
-    image_features, embeddings = (np.stack(some) for some in zip(*(found or missing for found in features)))
-    names = recordings["path"].map(lambda path: path.name)
-    predictions = recordings[["speaker", "gender"]].assign(recording=names).join(pd.DataFrame(rows, recordings.index))
-    return predictions, image_features, embeddings
-
-
-def _p_female(scores: torch.Tensor, calibration: dict) -> float:
-    p_windows = scores.double().softmax(dim=1)[:, GENDERS.index("female")].numpy()
-    return combine(calibrated(p_windows, calibration))
+    embeddings = embed(network.encoder, mels)
+    scores: dict[str, list[torch.Tensor]] = {IMAGE: [], ENCODER: []}
+    seen = []
+    with torch.inference_mode():
+        for start in range(0, len(images), BATCH):
+            batch = to_batch(images[start : start + BATCH], card["normalisation"])
+            features = [member[1][:-1](member[0](batch)) for member in members]
+            seen.append(torch.cat(features, dim=1))
+            last = [member[1][-1](some) for member, some in zip(members, features)]
+            scores[IMAGE].append(torch.stack(last).mean(dim=0))
+            scores[ENCODER].append(network.heads(torch.from_numpy(embeddings[start : start + BATCH])))
+    female, male = (GENDERS.index(gender) for gender in ("female", "male"))
+    raw = {half: torch.cat(some).double().numpy() for half, some in scores.items()}
+    odds = {half: some[:, female] - some[:, male] for half, some in raw.items()}
+    odds[BOTH] = (odds[IMAGE] + odds[ENCODER]) / 2
+    calibrations = {IMAGE: card["halves"]["image"], ENCODER: card["halves"]["encoder"], BOTH: card["calibration"]}
+    odds = {half: line["slope"] * odds[half] + line["intercept"] for half, line in calibrations.items()}
+    return odds, torch.cat(seen).numpy(), embeddings
 
 
 def of_half(predictions: pd.DataFrame, half: str) -> pd.DataFrame:

@@ -7,6 +7,7 @@ once, on this side, by the visit's and the result's number: the browser holds no
 import atexit
 import html
 import itertools
+import json
 import os
 import re
 import shutil
@@ -84,7 +85,15 @@ STYLE = """
 .chance b { font-weight: 400; text-align: right; font-variant-numeric: tabular-nums; }
 .track { height: 0.8rem; border: 1px solid var(--body-text-color-subdued); border-radius: 0.4rem; overflow: hidden; }
 .track i { display: block; height: 100%; }
-.card button { overflow-wrap: anywhere; }
+#command { position: absolute; left: -10000px; }
+.heading { display: flex; justify-content: space-between; align-items: center; margin: 1rem 0; }
+.heading h2 { font-size: 1.3rem; margin: 0; }
+.heading button, .buttons button { padding: 0.4rem 0.9rem; border-radius: 6px; cursor: pointer; flex: 1;
+    background: var(--button-secondary-background-fill); color: var(--button-secondary-text-color); }
+.heading button { flex: 0 0 auto; }
+.buttons { display: flex; flex-wrap: wrap; gap: 0.5rem; margin-top: 0.75rem; }
+.buttons label { flex: 1 0 100%; font-size: 0.9rem; }
+.buttons input { width: 100%; }
 .dark audio { color-scheme: dark; }
 .gradio-container .or { color: inherit; }
 #samples { align-items: center; }
@@ -108,17 +117,16 @@ ON_LOAD = """() => {
     status.setAttribute("role", "status");
     status.setAttribute("aria-live", "polite");
     status.tabIndex = -1;
-    const inputs = document.getElementById("inputs");
-    let button = null;
-    document.addEventListener("focusin", event => { button = inputs.contains(event.target) ? null : event.target; });
+    window.whoSpeaks = (what, number, value = null) => {
+        const box = document.querySelector("#command textarea, #command input");
+        box.value = JSON.stringify([what, number, value, Date.now()]);
+        box.dispatchEvent(new Event("input", { bubbles: true }));
+        if (what !== "look") status.focus();
+    };
     new MutationObserver(() => {
-        for (const card of document.querySelectorAll(".card")) {
-            const name = card.querySelector("h3")?.textContent;
-            for (const one of card.querySelectorAll("button"))
-                if (name && one.textContent.trim() === "Delete") one.ariaLabel = `Delete ${name}`;
-        }
-        if (button && !button.isConnected && document.activeElement === document.body) status.focus();
-    }).observe(document.body, { childList: true, subtree: true });
+        const first = document.querySelector(".card");
+        if (first && innerWidth < 640 && status.innerText) status.scrollIntoView({ behavior: "smooth" });
+    }).observe(document.getElementById("results"), { childList: true, subtree: true });
 }"""
 
 
@@ -142,6 +150,29 @@ def sentence(result: Result) -> str:
         return f"No answer for {result.name}: {answer.reason}"
     warning = f" It {answer.warning}." if answer.warning else ""
     return f"{result.name}: {in_words(answer)}.{warning}"
+
+
+def cards(results: list[tuple[int, Result]]) -> str:
+    """The HTML of a visit's results; their buttons and sliders hand on what they ask for (see ON_LOAD)."""
+    if not results:
+        return ""
+    delete_all = "<button onclick=\"whoSpeaks('delete', null)\">Delete all</button>"
+    parts = "".join(f'<div class="card">{card(result)}{buttons(number, result)}</div>' for number, result in results)
+    return f'<div class="heading"><h2>Results ({len(results)})</h2>{delete_all}</div><div class="cards">{parts}</div>'
+
+
+def buttons(number: int, result: Result) -> str:
+    """What can be done with a result."""
+    name, parts = html.escape(result.name), []
+    if result.look and result.answer.windows > 1:
+        parts.append(
+            f'<label>Look at another second<input type="range" min="0" max="{result.answer.seconds}" step="0.1" '
+            f'value="{result.look.start:.1f}" onchange="whoSpeaks(\'look\', {number}, this.valueAsNumber)"></label>'
+        )
+    if result.player and not result.kept:
+        parts.append(f"<button onclick=\"whoSpeaks('keep', {number})\">Keep this recording</button>")
+    parts.append(f'<button aria-label="Delete {name}" onclick="whoSpeaks(\'delete\', {number})">Delete</button>')
+    return f'<div class="buttons">{"".join(parts)}</div>'
 
 
 def card(result: Result) -> str:
@@ -245,7 +276,7 @@ class Visits:
 
     def __init__(self) -> None:
         self._lock, self._of = threading.Lock(), dict[str, dict[int, Result]]()
-        self._numbers, self._changes = itertools.count(1), itertools.count(1)
+        self._numbers = itertools.count(1)
 
     def add(self, visit: str, result: Result) -> Result:
         """Add a result, with a number behind its name where that is taken; returns it as it was added."""
@@ -281,24 +312,20 @@ class Visits:
                 if UPLOADS in folder.parents:
                     shutil.rmtree(folder, ignore_errors=True)
 
-    def now(self, visit: str) -> tuple[str, int]:
-        """A value that is another one after each change: it has the browser show what there is now."""
-        return visit, next(self._changes)
-
 
 class Page:
-    """The page's parts and what they do; each method that is an event's gets the visit from its request."""
+    """What the page does; each method that is an event's gets the visit from its request, and returns what to show."""
 
     def __init__(self, classifier: Classifier) -> None:
         self.classifier, self.visits, self.recordings = classifier, Visits(), itertools.count(1)
 
-    def add(self, paths: list[str], names: list[str], visit: str):
-        """Analyse sound files; returns what to show, and what to say."""
+    def add(self, paths: list[str], names: list[str], visit: str) -> tuple[str, str, None]:
+        """Analyse sound files."""
         sentences = []
         for path, name in zip(map(Path, paths), names):
             result = self.visits.add(visit, analyse(self.classifier, path, name=name))
             sentences.append(sentence(result))
-        return self.visits.now(visit), html.escape(" ".join(sentences)), None
+        return cards(self.visits.of(visit)), html.escape(" ".join(sentences)), None
 
     def add_recording(self, path: str | None, request: gr.Request):
         """A recording from the microphone."""
@@ -313,69 +340,41 @@ class Page:
         """One of the samples."""
         return self.add([str(path)], [path.name], _visit(request))[:2]
 
-    def delete(self, number: int | None, request: gr.Request):
-        """Delete a result, or all of them."""
+    def act(self, command: str, request: gr.Request) -> tuple[str, str]:
+        """What a button or a slider in the results asks for: '["delete", 3, null]', see cards."""
         visit = _visit(request)
-        names = [result.name for one, result in self.visits.of(visit) if number in (None, one)]
-        self.visits.remove(visit, number)
-        said = "All results were deleted." if number is None else f"{html.escape(' '.join(names))} was deleted."
-        return self.visits.now(visit), said
+        try:
+            what, number, value, *_ = json.loads(command)
+            acts: dict[str, Callable[..., str]] = {"delete": self.delete, "keep": self.keep, "look": self.look_at}
+            act = acts[what]
+            result = dict(self.visits.of(visit)).get(number)
+        except (ValueError, KeyError, TypeError):
+            return cards(self.visits.of(visit)), ""
+        if result is None and number is not None:
+            said = "It was deleted meanwhile."
+        else:
+            said = act(visit, number, result, value)
+        return cards(self.visits.of(visit)), html.escape(said)
 
-    def keep(self, number: int, request: gr.Request):
+    def delete(self, visit: str, number: int | None, result: Result | None, _: None) -> str:
+        """Delete a result, or all of them."""
+        self.visits.remove(visit, number)
+        return f"{result.name} was deleted." if result else "All results were deleted."
+
+    def keep(self, visit: str, number: int, result: Result, _: None) -> str:
         """Keep a recording in nbs/my_wavs/."""
-        visit = _visit(request)
-        result = dict(self.visits.of(visit)).get(number)
-        if result is None:
-            return self.visits.now(visit), "It was deleted meanwhile."
         try:
             path = shown(keep(result, MY_WAVS))
         except OSError as error:
-            return self.visits.now(visit), f"{html.escape(result.name)} could not be kept: {error.strerror}."
+            return f"{result.name} could not be kept: {error.strerror}."
         self.visits.change(visit, number, kept=path)
-        return self.visits.now(visit), f"{html.escape(result.name)} was kept as {html.escape(path)}."
+        return f"{result.name} was kept as {path}."
 
-    def look_at(self, number: int, second: float, request: gr.Request):
+    def look_at(self, visit: str, number: int, result: Result, second: float) -> str:
         """Look at another second of a recording."""
-        visit = _visit(request)
-        result = dict(self.visits.of(visit)).get(number)
-        if result is None:
-            return self.visits.now(visit), "It was deleted meanwhile."
-        look = closer_look(self.classifier, result.source, result.answer, at=second)
+        look = closer_look(self.classifier, result.source, result.answer, at=float(second))
         self.visits.change(visit, number, look=look)
-        said = f"{html.escape(result.name)}, second {look.start:.1f}: female {percent(look.p_female)}."
-        return self.visits.now(visit), said
-
-    def show_all(self, state: gr.State, status: gr.HTML, visit: str) -> None:
-        """Lay out the results of a visit."""
-        found = self.visits.of(visit)
-        if not found:
-            return
-        with gr.Row():
-            gr.Markdown(f"## Results ({len(found)})")
-            every_one = gr.Button("Delete all", size="sm", scale=0, min_width=120)
-            every_one.click(_event(self.delete, None), None, [state, status], **QUIET)
-        with gr.Column(elem_classes="cards"):
-            for number, result in found:
-                self.show(state, status, number, result)
-
-    def show(self, state: gr.State, status: gr.HTML, number: int, result: Result) -> None:
-        """Lay out one result."""
-        with gr.Column(elem_classes="card"):
-            gr.HTML(card(result))
-            if result.look and result.answer.windows > 1:
-                label, end = f"Look at another second of {result.name}", result.answer.seconds or 0
-                slider = gr.Slider(0, end, round(result.look.start, 1), step=0.1, label=label)
-
-                def look_at(second: float, request: gr.Request):
-                    return self.look_at(number, second, request)
-
-                slider.release(look_at, slider, [state, status], **QUIET)
-            with gr.Row():
-                if result.player and not result.kept:
-                    button = gr.Button("Keep this recording", size="sm")
-                    button.click(_event(self.keep, number), None, [state, status], **QUIET)
-                button = gr.Button("Delete", size="sm", elem_id=f"delete_{number}")
-                button.click(_event(self.delete, number), None, [state, status], **QUIET)
+        return f"{result.name}, second {look.start:.1f}: female {percent(look.p_female)}."
 
 
 def _event(method: Callable, *given: Any) -> Callable:
@@ -395,7 +394,7 @@ def build_page(classifier: Classifier) -> gr.Blocks:
     """The page, to be opened with `open_page`."""
     own = Page(classifier)
     with gr.Blocks(title="Who speaks?", analytics_enabled=False) as page:
-        state = gr.State(("", 0), delete_callback=lambda state: own.visits.remove(state[0]))
+        visit = gr.State("", delete_callback=own.visits.remove)
         gr.Markdown(INTRODUCTION, elem_id="introduction")
         with gr.Row(equal_height=True, elem_id="inputs"):
             microphone = gr.Audio(sources="microphone", type="filepath", label="Your voice", editable=False, buttons=[])
@@ -405,18 +404,17 @@ def build_page(classifier: Classifier) -> gr.Blocks:
             gr.Markdown("Or a synthetic voice:")
             samples = [gr.Button(_title(path), size="sm", min_width=120) for path in SAMPLES]
         status = gr.HTML("", elem_id="status")
-
-        @gr.render(inputs=state)
-        def show(shown: tuple[str, int]):
-            own.show_all(state, status, shown[0])
-
+        results = gr.HTML("", elem_id="results")
+        command = gr.Textbox(elem_id="command", label="what the results ask for")
         gr.Markdown(MEANING.format(trained_on=trained_on(classifier.card), unsure=UNSURE), elem_id="meaning")
         listening: dict[str, Any] = {"concurrency_limit": 1, "concurrency_id": "listen", "show_progress_on": status}
         listening |= PRIVATE
-        microphone.stop_recording(own.add_recording, microphone, [state, status, microphone], **listening)
-        files.upload(own.add_files, files, [state, status, files], **listening)
+        microphone.stop_recording(own.add_recording, microphone, [results, status, microphone], **listening)
+        files.upload(own.add_files, files, [results, status, files], **listening)
         for path, button in zip(SAMPLES, samples):
-            button.click(_event(own.add_sample, path), None, [state, status], **listening)
+            button.click(_event(own.add_sample, path), None, [results, status], **listening)
+        command.input(own.act, command, [results, status], **QUIET)
+        page.load(_event(_visit), None, visit, **QUIET)
         page.load(js=ON_LOAD)
     return page
 
