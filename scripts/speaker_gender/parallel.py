@@ -77,10 +77,12 @@ def in_parallel(
 
 def n_workers(n_items: int, *, worth: int = 0) -> int:
     """Choose how many processes of this machine work on items; see `in_parallel`."""
+    most = n_items // worth if worth else n_items
+    if most < 2:
+        return 1
     from joblib import cpu_count  # here, because one file is classified without it
 
-    most = n_items // worth if worth else n_items
-    return 1 if most < 2 else min(cpu_count(), most)
+    return min(cpu_count(), most)
 
 
 def _batches(items: Sequence[Item], size: int) -> Iterator[Sequence[Item]]:

@@ -331,7 +331,7 @@ import sys
 sys.path.insert(0, {str(ROOT / "scripts")!r})
 import classify_wavs
 classify_wavs.main([{str(wav)!r}])
-slow = {{"torch", "fastai", "pandas", "numba", "sklearn", "scipy.fft", "scipy.special", "matplotlib"}}
+slow = {{"torch", "fastai", "pandas", "numba", "sklearn", "scipy.fft", "scipy.special", "matplotlib", "joblib"}}
 slow &= set(sys.modules)
 assert not slow, slow
 """

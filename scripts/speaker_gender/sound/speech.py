@@ -168,6 +168,7 @@ def is_clipped(signal: np.ndarray) -> bool:
 
     `signal`: any scale, shape (samples,). Its offset is taken out first.
     """
-    centred = np.abs(signal - np.median(signal))
+    middle = len(signal) // 2
+    centred = np.abs(signal - np.partition(signal, middle)[middle])  # np.median imports numpy.ma, which takes 30 ms
     peak = centred.max(initial=0)
     return peak > 0 and float(np.mean(centred > CLIPPED_AMPLITUDE * peak)) > CLIPPED_SHARE
