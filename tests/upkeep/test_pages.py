@@ -87,6 +87,13 @@ def test_every_file_and_section_that_a_page_links_to_exists(page):
             assert not heading or heading in anchors_of(linked), target
 
 
+@pytest.mark.parametrize("page", [*PAGES.values(), ROOT / "CONTRIBUTING.md", ROOT / "scripts/beyond_one_machine.md"])
+def test_every_program_that_a_page_names_exists(page):
+    named = re.findall(r"\b(?:scripts|tests|results)/[\w/]+\.(?:py|sh|md|json|csv)\b", page.read_text(encoding="utf-8"))
+    missing = {name for name in named if not (ROOT / name).exists()} - {"scripts/mfc_functions.py"}  # the study's
+    assert named and not missing
+
+
 def test_readme_is_short_and_its_pictures_have_a_text():
     prose = re.sub(r"```.*?```", "", README, flags=re.DOTALL)
     prose = "\n".join(line for line in prose.splitlines() if not line.startswith("|"))
