@@ -155,6 +155,7 @@ def test_a_cluster_makes_the_same_bytes_and_tells_where_its_dashboard_is(cluster
     assert "0 images made, 1,200 kept" in again.communicate(timeout=100)[0]
 
 
+@pytest.mark.release
 @pytest.mark.slow
 def test_a_worker_that_dies_costs_its_batch_only(many, locally, tmp_path):
     images = tmp_path / "there" / "mfc_dataset" / "many"
@@ -200,6 +201,7 @@ def test_many_files_are_classified_as_they_are_locally(cluster, buzz_corpus):
     assert here == there
 
 
+@pytest.mark.release
 @pytest.mark.slow
 def test_augmented_images_are_the_same(cluster, buzz_corpus, monkeypatch):
     wavs = sorted(buzz_corpus.folder.glob("*/*.wav"))[:8]
@@ -218,6 +220,7 @@ def test_an_error_in_the_work_is_the_works_own(cluster, monkeypatch):
     assert list(in_parallel(int, [str(number) for number in range(1_000)], batch=1)) == list(range(1_000))
 
 
+@pytest.mark.release
 @pytest.mark.slow
 def test_one_worker_of_one_thread_does_all_the_work_and_those_that_come_later_help(tmp_path, monkeypatch):
     with started_cluster(tmp_path / "cluster", n_workers=1) as (address, processes):

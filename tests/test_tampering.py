@@ -67,6 +67,7 @@ def test_a_wav_that_is_only_copied_changes_nothing(made):
     assert generate(corpus)["made"] == 0 and times(corpus) == before
 
 
+@pytest.mark.release
 @pytest.mark.slow
 def test_another_constant_makes_the_views_images_again_and_no_other_views(buzz_corpus, tmp_path):
     workspace, views = tmp_path / "workspace", ("mfc", "harmonic")

@@ -115,6 +115,7 @@ def test_two_processes_err_as_one_does_on_the_same_batches(voices, whole, capsys
     assert weights(voices, "one").keys() == of_two.keys()
 
 
+@pytest.mark.release
 @pytest.mark.slow
 def test_processes_that_are_stopped_go_on_to_the_same_weights(voices, whole):
     stopped = start(voices, "--epochs", EPOCHS, "--name", "stopped")
@@ -131,6 +132,7 @@ def test_processes_that_are_stopped_go_on_to_the_same_weights(voices, whole):
         np.testing.assert_allclose(tensor, whole[1][name], rtol=1e-4, atol=1e-5, err_msg=name)
 
 
+@pytest.mark.release
 @pytest.mark.slow
 def test_two_processes_stream_shards(voices):
     finish(start(voices, "--epochs", "1", "--shards", "--name", "streamed"))
