@@ -3,6 +3,7 @@
 
     python scripts/run_notebooks.py                 all of them
     python scripts/run_notebooks.py 01 03           these
+    python scripts/run_notebooks.py --corpus DIR    on this corpus (see README)
     python scripts/run_notebooks.py --in-place      all, and refresh the committed notebooks with the outputs
     python scripts/run_notebooks.py --recompute     all, without any cache
     python scripts/run_notebooks.py --smoke         all, on a tiny demo corpus in a temporary folder (for tests)
@@ -87,6 +88,7 @@ def main() -> int:
     """Run the command line; returns the exit status."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("notebooks", nargs="*", metavar="NUMBER", help="which to run, e.g. 01 03 (default: all)")
+    parser.add_argument("--corpus", help="a folder or table, or demo (default: $CORPUS, or what is there)")
     parser.add_argument("--in-place", action="store_true", help="refresh the notebooks in nbs/ with the outputs")
     parser.add_argument("--recompute", action="store_true", help="use no cached result")
     parser.add_argument("--smoke", action="store_true", help="tiny demo corpus, one epoch, temporary folder")
@@ -107,6 +109,8 @@ def main() -> int:
     os.environ["JUPYTER_PREFER_ENV_PATH"] = "1"
     if options.recompute or os.environ.get("RECOMPUTE") == "1":
         os.environ["RECOMPUTE"] = str(int(time.time()))  # what is older, so that no notebook repeats another's work
+    if options.corpus:
+        os.environ["CORPUS"] = options.corpus
     if options.smoke:
         os.environ |= {"SMOKE": "1", "CORPUS": "demo"}
         os.environ.setdefault("WORKSPACE", tempfile.mkdtemp(prefix="gender_smoke_"))

@@ -224,6 +224,15 @@ def test_trying_ones_voice_uses_the_whole_environment_where_there_is_one(project
     assert not (project / ".venv-try").exists()
 
 
+@pytest.mark.parametrize("made_by, environment", [("try.sh", ".venv-try"), ("run.sh", ".venv")])
+def test_one_command_is_the_python_of_whichever_environment_there_is(project, made_by, environment):
+    project.run("bash", f"scripts/{made_by}")
+    assert project.run("bash", "scripts/py.sh", "scripts/app.py", "7") == (0, "started 7\n", [])
+    status, output, _ = project.run("bash", "scripts/py.sh", "-c", "import sys; print(sys.argv)")
+    assert status == 0
+    assert [path.name for path in project.folder.glob(".venv*")] == [environment]
+
+
 def names(text: str) -> set[str]:
     lines = [line for line in text.splitlines() if line and not line.startswith(("#", "-r "))]
     return {re.split(r"[<>=~! ;]", line)[0].lower().replace("_", "-") for line in lines}

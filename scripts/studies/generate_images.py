@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Make the resolved corpus's JPEGs in a view, as notebook 02 does for view mfc.
 
-    python scripts/studies/generate_images.py [--view VIEW] [--shards]
+    python scripts/studies/generate_images.py [--corpus DIR] [--view VIEW] [--shards]
 
 With --shards they go into tar files of 10,000 images instead (mfc_dataset/<corpus>/shards), in three parts without
 common speakers: train, valid and test. CLUSTER=tcp://host:8786 has a Dask cluster make them. The same command goes on
@@ -33,11 +33,12 @@ from speaker_gender.sound.reading import printable
 def main() -> int:
     """Run the command line; returns the exit status."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--corpus", help="a folder or table, or demo (default: $CORPUS, or what is there)")
     parser.add_argument("--view", choices=list(VIEWS), default="mfc")
     parser.add_argument("--shards", action="store_true", help="tar files instead of a JPEG a recording")
     options = parser.parse_args()
     try:
-        corpus = resolve_corpus().seen_as(options.view)
+        corpus = resolve_corpus(options.corpus).seen_as(options.view)
         report = make_shards(corpus) if options.shards else make_images(corpus)
     except (CorpusError, OSError) as error:
         print(error, file=sys.stderr)

@@ -1,15 +1,14 @@
 #!/usr/bin/env python3
-"""Measure what grows with a corpus, for scaling.py: each step writes its figures to results/scaling.json.
+"""Measure what grows with a corpus, for results/scaling.md: each step writes its figures to results/scaling.json.
 
     python scripts/studies/measure_scaling.py table       tables of up to 1,000,000 rows: seconds and memory
     python scripts/studies/measure_scaling.py files       as many header-only WAVs: listing and digests
-    python scripts/studies/measure_scaling.py clips       a core's rate on WAVs of a second and on Common Voice's MP3s
+    python scripts/studies/measure_scaling.py clips       a core's rate on the MP3s of Common Voice beside the project
     python scripts/studies/measure_scaling.py scheduler   batches a second that a Dask scheduler hands out
     python scripts/studies/measure_scaling.py reading     images a second from a cold cache: JPEGs and shards
     python scripts/studies/measure_scaling.py processes   training in one process and in two
 
-`clips` and `reading` take the resolved corpus, which needs its WAVs and its images; `clips` also takes Common Voice
-beside the project. `processes` trains on the resolved corpus's images. Takes a quarter of an hour on an idle machine.
+`reading` and `processes` take the images of the resolved corpus.
 """
 
 import sys
@@ -24,12 +23,14 @@ if __name__ == "__main__":
 import argparse
 import itertools
 import json
+import multiprocessing
 import os
 import resource
 import subprocess
 import tempfile
 import time
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from datetime import date
 
@@ -74,23 +75,23 @@ def timed(seconds: dict[str, float], name: str):
 
 
 def table() -> dict:
-    """Processor seconds of each step and peak memory, by number of rows; each size in a process of its own."""
-    return {str(size): _measured_alone("rows", size) for size in SIZES}
+    """Processor seconds of each step and peak memory, by number of rows."""
+    return {str(size): _alone(rows, size) for size in SIZES}
 
 
 def files() -> dict:
     """The same of listing header-only WAVs in AudioMNIST's layout and digesting their contents."""
-    return {str(size): _measured_alone("wavs", size) for size in SIZES}
+    return {str(size): _alone(wavs, size) for size in SIZES}
 
 
-def _measured_alone(what: str, size: int) -> dict:
+def _alone(step: Callable[[int, Path], dict], size: int) -> dict:
+    """What a step finds in a new process, as memory is measured by its peak, and in a workspace of its own."""
     with tempfile.TemporaryDirectory() as folder:
-        command = [sys.executable, __file__, what, str(size), folder]
-        ended = subprocess.run(command, capture_output=True, text=True, env=os.environ | {"WORKSPACE": folder})
-        if ended.returncode:
-            raise OSError(f"{size:,} {what}: {ended.stderr.strip().splitlines()[-1]}")
-    found = json.loads(ended.stdout.splitlines()[-1])
-    print(f"{size:,} {what}: {found}", flush=True)
+        config.use(workspace=folder)
+        with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+            found = pool.submit(step, size, Path(folder)).result()
+    del os.environ["WORKSPACE"]
+    print(f"{size:,} {step.__name__}: {found}", flush=True)
     return found
 
 
@@ -162,40 +163,33 @@ def _header_only(folder: Path, n_recordings: int) -> Corpus:
 
 
 def clips() -> dict:
-    """Recordings a processor second that become images, or whose headers are read, and bytes of both."""
-    corpus = resolve_corpus()
-    listed = load_recordings(corpus)
-    paths = [corpus.folder / path for path in listed.loc[listed["here"] & listed["problem"].isna(), "path"]]
-    kinds = {"WAVs of a second": paths, "clips of Common Voice": common_voice_recordings().get("path", [])}
-    found = {}
-    for kind, files in kinds.items():
-        chosen = list(itertools.islice(files, 0, None, max(len(files) // CLIPS, 1)))[:CLIPS]
-        if not chosen:
-            raise CorpusError(f"{kind}: none are there")
-        _image_of(chosen[0])
-        seconds_of: dict[str, float] = {}
-        with timed(seconds_of, "images"):
-            sizes = [len(_image_of(path)) for path in chosen]
-        with timed(seconds_of, "headers"):
-            headers = [read_header(path) for path in chosen]
-        found[kind] = {
-            "n": len(chosen),
-            "images_a_core_second": len(chosen) / seconds_of["images"],
-            "headers_a_core_second": len(chosen) / seconds_of["headers"],
-            "seconds_a_clip": float(np.mean([samples / rate for samples, rate, _ in headers])),
-            "bytes_a_recording": float(np.mean([path.stat().st_size for path in chosen])),
-            "bytes_an_image": float(np.mean(sizes)),
-        }
-    return found
-
-
-def _image_of(path: Path) -> bytes:
+    """Clips of Common Voice a processor second that become images, or whose headers are read, and bytes of both."""
+    paths = common_voice_recordings()["path"].tolist()
+    chosen = paths[:: max(len(paths) // CLIPS, 1)][:CLIPS]
     view = VIEWS["mfc"]
-    return encode_jpeg(view.image(read_signal(path), front=0), quality=view.jpeg_quality)
+
+    def image_of(path: Path) -> bytes:
+        return encode_jpeg(view.image(read_signal(path), front=0), quality=view.jpeg_quality)
+
+    image_of(chosen[0])  # which compiles what it needs
+    seconds: dict[str, float] = {}
+    with timed(seconds, "images"):
+        sizes = [len(image_of(path)) for path in chosen]
+    with timed(seconds, "headers"):
+        headers = [read_header(path) for path in chosen]
+    found = {
+        "n": len(chosen),
+        "images_a_core_second": len(chosen) / seconds["images"],
+        "headers_a_core_second": len(chosen) / seconds["headers"],
+        "seconds_a_clip": float(np.mean([samples / rate for samples, rate, _ in headers])),
+        "bytes_a_recording": float(np.mean([path.stat().st_size for path in chosen])),
+        "bytes_an_image": float(np.mean(sizes)),
+    }
+    return {"clips of Common Voice": found}
 
 
 def scheduler() -> dict:
-    """Empty batches a second that go through joblib and a Dask scheduler to two workers on this machine."""
+    """Empty batches a second that go through a Dask scheduler to two workers on this machine."""
     from distributed import LocalCluster
 
     with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster:
@@ -264,28 +258,19 @@ def _forget(folder: Path) -> None:
 
 def processes() -> dict:
     """Validation error and training images a second with one process and with two, of the same batches together."""
+    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
     program = [str(ROOT / "scripts/studies/train_distributed.py"), "--architecture", "small", "--batch-size", "64"]
-    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
     found: dict[str, list[dict]] = {"1": [], "2": []}
-    models = resolve_corpus().results / "models"
-    for seed in SEEDS:
-        for number, command in (("1", [sys.executable]), ("2", launcher)):
-            name = f"distributed_{number}_seed{seed}"
-            options = ["--epochs", "4", "--seed", str(seed), "--name", name]
-            ended = subprocess.run([*command, *program, *options], capture_output=True, text=True)
-            if ended.returncode:
-                raise OSError(f"train_distributed.py: {ended.stderr.strip().splitlines()[-1]}")
-            card = json.loads((models / f"{name}.json").read_text(encoding="utf-8"))
-            trained = card["split"]["train"] * len(card["history"])
-            found[number].append(
-                {
-                    "seed": seed,
-                    "error_rate": card["history"][-1]["error_rate"],
-                    "images_a_second": trained / card["seconds"],
-                    "split": card["split"],
-                }
-            )
-            print(found[number][-1], flush=True)
+    for seed, (number, launched) in itertools.product(SEEDS, (("1", []), ("2", launcher))):
+        name = f"distributed_{number}_seed{seed}"
+        command = [sys.executable, *launched, *program, "--epochs", "4", "--seed", str(seed), "--name", name]
+        ended = subprocess.run(command, capture_output=True, text=True)
+        if ended.returncode:
+            raise OSError(f"train_distributed.py: {ended.stderr.strip().splitlines()[-1]}")
+        card = json.loads((resolve_corpus().results / "models" / f"{name}.json").read_text(encoding="utf-8"))
+        rate = card["split"]["train"] * len(card["history"]) / card["seconds"]
+        run = {"seed": seed, "error_rate": card["history"][-1]["error_rate"], "images_a_second": rate}
+        found[number].append(run | {"split": card["split"]})
     return found
 
 
@@ -294,9 +279,6 @@ STEPS = {step.__name__: step for step in (table, files, clips, scheduler, readin
 
 def main() -> int:
     """Run the command line; returns the exit status."""
-    if sys.argv[1:2] in (["rows"], ["wavs"]):  # by `table` and `files`
-        print(json.dumps({"rows": rows, "wavs": wavs}[sys.argv[1]](int(sys.argv[2]), Path(sys.argv[3]))))
-        return 0
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("steps", nargs="+", choices=list(STEPS), metavar="STEP", help=f"of {', '.join(STEPS)}")
     for name in parser.parse_args().steps:

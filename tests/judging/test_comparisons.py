@@ -129,14 +129,3 @@ def test_tables_name_counts_intervals_and_what_was_left_out():
     table = comparisons.assessments_table([found])
     assert table.index.tolist() == ["gender: A at 8 kHz", "gender: A at 8 kHz, without 1 doubtful labels"]
     assert table["male correct"].tolist() == ["1 of 3", "1 of 1"]
-
-
-@pytest.mark.parametrize(
-    "interval, verdict", [([-0.013, 0.011], "no difference was measured"), ([-0.05, -0.01], "they differ")]
-)
-def test_what_is_said_of_mel_bands_follows_the_interval(interval, verdict):
-    mel = {"scores": {"balanced_accuracy": 0.958}, "images": 1_162, "speakers": 59}
-    mel |= {"gain": {"difference": -0.001, "interval": interval}}
-    rows = {"harmonic": {"scores": {"balanced_accuracy": 0.959}}, "mel spectrogram, 96 bands": mel}
-    told = comparisons.mel_sentence({"corpus": "AudioMNIST_AZ", "seeds": [42, 43, 44], "rows": rows})
-    assert verdict in told and "95.8 %" in told and "1,162 recordings of 59 speakers" in told

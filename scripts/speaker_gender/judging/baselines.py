@@ -3,7 +3,7 @@
 All of them are fitted on a fold's training part and evaluated on its test part, like the networks.
 """
 
-from pathlib import PurePosixPath
+import json
 
 import numpy as np
 import pandas as pd
@@ -16,14 +16,16 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
-from speaker_gender.config import GENDERS, SAMPLE_RATE, SEED
+from speaker_gender.config import GENDERS, ROOT, SAMPLE_RATE, SEED
 from speaker_gender.corpora.audiomnist import load_recordings
 from speaker_gender.corpora.corpus import Corpus
 from speaker_gender.corpora.pitches import median_pitch
 from speaker_gender.images.mfc import HOP_LENGTH, N_FRAMES, N_MFCC
 from speaker_gender.learning.dataset import load_images
 
-F0 = "median F0 (pyin), threshold"  # what any speech person tries first
+F0 = "median F0 (pyin), threshold"  # what any speech person tries first; fitted on other speakers of the same corpus
+F0_ELSEWHERE = "median F0 (pyin), threshold of the training corpora"  # what can be had without labels of the corpus
+F0_THRESHOLD = ROOT / "results" / "shipped" / "f0_threshold.json"  # of studies/shipped_model/f0_threshold.py
 LENGTH = "length of the recording alone"
 SVM_IMAGES = 3_000  # its time grows with their square: at most so many training images, drawn at random
 
@@ -107,7 +109,7 @@ def baseline_predictions(corpus: Corpus, table: pd.DataFrame, folds: list[pd.Ser
     The median F0 is left out where most WAVs are missing. Where F0 was not found in a test recording, it refuses; in
     training, such recordings are left out. The length alone is no feature of a voice: it shows what the corpus gives
     away. `corpus`: In view 'mfc'. `table`: its images, see dataset.available_images. `folds`: see splits. Returns name
-    of the baseline → pd.DataFrame with columns image, recording (the name of its file), gender, speaker, digit, fold,
+    of the baseline → pd.DataFrame with columns image, recording (its path in the corpus), gender, speaker, digit, fold,
     p_female (missing where the baseline refuses).
     """
     images = load_images(corpus, table, size=(N_MFCC, N_FRAMES))
@@ -164,9 +166,35 @@ def predictions_by_fold(
         p_female = np.full(len(test), np.nan)
         p_female[known[test]] = _p_female(classifier, features[test[known[test]]])
         rows = table.loc[test, ["image", "gender", "speaker", "digit"]]
-        recordings = [PurePosixPath(path).name for path in table.loc[test, "path"]]
-        parts.append(rows.assign(recording=recordings, fold=number, p_female=p_female))
+        parts.append(rows.assign(recording=table.loc[test, "path"], fold=number, p_female=p_female))
     return pd.concat(parts, ignore_index=True)
+
+
+def fit_f0_threshold(f0: np.ndarray, female: np.ndarray) -> dict[str, float]:
+    """Fit a threshold on the median F0, as `baseline_predictions` fits it in each fold.
+
+    `f0`: median F0 of each recording in Hz, nan where none was found. `female`: whether its speaker is. Returns
+    `slope` and `intercept`, so that the log-odds of female are slope · log2(F0) + intercept, and their zero, the
+    `threshold` in Hz.
+
+    Examples
+    --------
+    >>> f0 = np.array([100.0, 110, 130, 180, np.nan, 150, 190, 210])
+    >>> found = fit_f0_threshold(f0, np.arange(8) > 3)
+    >>> 150 < found["threshold"] < 180
+    True
+    """
+    known = ~np.isnan(f0)
+    scaler, logistic = _threshold().fit(np.log2(f0[known])[:, np.newaxis], female[known])
+    slope = float(logistic.coef_[0, 0] / scaler.scale_[0])
+    intercept = float(logistic.intercept_[0] - slope * scaler.mean_[0])
+    return {"slope": slope, "intercept": intercept, "threshold": float(2 ** (-intercept / slope))}
+
+
+def f0_predictions(f0: pd.Series) -> np.ndarray:
+    """Predict p_female from median F0s in Hz by the threshold of the training corpora; nan where there is no F0."""
+    fitted = json.loads(F0_THRESHOLD.read_text(encoding="utf-8"))
+    return expit(fitted["slope"] * np.log2(f0.to_numpy(float)) + fitted["intercept"])
 
 
 def _threshold():

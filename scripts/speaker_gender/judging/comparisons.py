@@ -264,24 +264,6 @@ def assessments_table(assessments: list[dict]) -> pd.DataFrame:
     return table.drop(columns=["accuracy", "F1, female"])
 
 
-def mel_sentence(compared: dict) -> str:
-    """Say whether view harmonic is better than librosa's mel bands, from what compare_views.py measured.
-
-    `compared`: of results/<corpus>/views.json.
-    """
-    harmonic = compared["rows"]["harmonic"]
-    mel = next(row for title, row in compared["rows"].items() if title.startswith("mel spectrogram"))
-    low, high = (100 * edge for edge in mel["gain"]["interval"])
-    verdict = "no difference was measured" if low < 0 < high else "they differ"
-    balanced = [100 * row["scores"]["balanced_accuracy"] for row in (mel, harmonic)]
-    return (
-        f"View harmonic is one of several images that keep the pitch: a mel spectrogram (librosa's bands) with the "
-        f"same window gets {balanced[0]:.1f} %, view harmonic {balanced[1]:.1f} %. Paired by speaker, {verdict}: "
-        f"{100 * mel['gain']['difference']:+.1f} percentage points ({low:+.1f} to {high:+.1f}; {compared['corpus']}, "
-        f"{mel['images']:,} recordings of {mel['speakers']} speakers, small networks, {len(compared['seeds'])} seeds)."
-    )
-
-
 def load_image_sizes(corpus: Corpus) -> pd.DataFrame:
     """Load what has been compared so far.
 

@@ -35,6 +35,8 @@ def use_style() -> None:
             "axes.spines.right": False,
             "image.aspect": "auto",
             "image.interpolation": "nearest",
+            "text.usetex": False,  # whatever the user's own style says: names of rooms and files are no formulas
+            "text.parse_math": False,
         }
     )
 
