@@ -183,7 +183,7 @@ def test_synthetic_voices_beside_those_of_people_only_train(librispeech, tmp_pat
     assert people.equals(alone), "the others are divided as they are without them"
 
 
-@pytest.mark.slow
+@pytest.mark.release
 def test_the_ablation_takes_the_model_apart_and_tests_every_half(
     librispeech, buzz_corpus, tmp_path, monkeypatch, capsys
 ):
