@@ -413,7 +413,7 @@ def build_page(classifier: Classifier) -> gr.Blocks:
         files.upload(own.add_files, files, [results, status, files], **listening)
         for path, button in zip(SAMPLES, samples):
             button.click(_event(own.add_sample, path), None, [results, status], **listening)
-        command.input(own.act, command, [results, status], **QUIET)
+        command.change(own.act, command, [results, status], **QUIET)
         page.load(_event(_visit), None, visit, **QUIET)
         page.load(js=ON_LOAD)
     return page
