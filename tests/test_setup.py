@@ -240,7 +240,8 @@ def names(text: str) -> set[str]:
 
 def test_the_lock_holds_every_requirement_but_none_of_cudas_packages():
     locked = names((ROOT / "requirements.lock").read_text())
-    assert all(names(path.read_text()) <= locked for path in ROOT.glob("requirements*.txt"))
+    own_version = ROOT / "requirements-train.txt"  # of one package, installed without what it requires
+    assert all(names(path.read_text()) <= locked for path in ROOT.glob("requirements*.txt") if path != own_version)
     assert not [name for name in locked if name.startswith(("nvidia-", "cuda-", "triton"))]
     assert not names((ROOT / "requirements-try.txt").read_text()) & {"torch", "fastai", "jupyter", "silero-vad"}
 

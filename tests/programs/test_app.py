@@ -326,7 +326,7 @@ class Tab:
         self.page.set_input_files("#inputs input[type=file]", list(paths))
 
     def wait_for_status(self, text: str) -> None:
-        self.page.wait_for_function("text => document.querySelector('#status').innerText.includes(text)", arg=text)
+        self.page.wait_for_function("text => document.querySelector('#status')?.innerText.includes(text)", arg=text)
 
     def wait_for_cards(self, *names: str) -> None:
         shown = "names => [...document.querySelectorAll('.card h3')].map(h => h.innerText).join('|') === names"

@@ -15,6 +15,8 @@ from speaker_gender.config import settings
 from speaker_gender.learning.model_files import ModelError
 from speaker_gender.learning.recipes import Recipe
 
+WEIGHTS = ResNet34_Weights.IMAGENET1K_V1
+
 
 def named_weights(recipe: Recipe) -> list[str]:
     """Digest the file of ImageNet weights that the environment variable RESNET34_WEIGHTS names, for keys.
@@ -47,9 +49,11 @@ def imagenet_state() -> dict[str, torch.Tensor] | None:
             return load_file(choice)
         except (OSError, SafetensorError) as error:
             raise ModelError(f"{choice}: not a safetensors file ({error})") from None
+    if not (Path(torch.hub.get_dir()) / "checkpoints" / Path(WEIGHTS.url).name).exists():
+        print("Downloading ImageNet weights of ResNet-34 from PyTorch (87 MB); RESNET34_WEIGHTS=none does without.")
     try:
         with redirect_stderr(io.StringIO()), redirect_stdout(io.StringIO()):  # torch.hub prints this machine's paths
-            return ResNet34_Weights.IMAGENET1K_V1.get_state_dict(progress=False, check_hash=True, weights_only=True)
+            return WEIGHTS.get_state_dict(progress=False, check_hash=True, weights_only=True)
     except (URLError, OSError, RuntimeError):
         print("ImageNet weights of ResNet-34 cannot be downloaded here: training from scratch.")
         return None

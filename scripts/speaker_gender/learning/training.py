@@ -32,6 +32,7 @@ from speaker_gender.learning.recipes import ARCHITECTURES, Recipe
 
 VERSION = 3  # part of every model's key: raise it when a change here changes the weights
 
+FROM_SCRATCH = "Trained from scratch, as README's row was."
 HEAD_EPOCHS = 2  # with ImageNet weights: the new head alone, as in the study
 
 
@@ -180,6 +181,8 @@ def train_and_save(
     )
     if recipe.speaker_weight:
         learn.auxiliary_targets.detach()
+    if recipe.architecture == "resnet34":
+        print("Trained from ImageNet weights; README's row is from scratch." if imagenet_weights else FROM_SCRATCH)
     card = about | {
         "name": name,
         "classes": list(GENDERS),

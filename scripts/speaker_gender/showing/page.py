@@ -218,7 +218,7 @@ def look_html(result: Result, look: Look) -> str:
     below = "The image's bright bands are the voice's harmonics: the wider apart, the higher the pitch. "
     if look.explained:
         saw += f", and where the model looked in it (Grad-CAM) for the label {label}"
-        below += "The brighter in the last picture, the more it counted for the answer."
+        below += "The brighter in the last picture, the more the networks on images respond to it; it is no proof."
     else:
         below += "Where the model looked takes PyTorch, which bash scripts/run.sh installs."
     heading = f"<h4>Second {look.start:.1f} to {look.stop:.1f}: female {percent(look.p_female)}</h4>" if of else ""
@@ -413,7 +413,7 @@ def build_page(classifier: Classifier) -> gr.Blocks:
         files.upload(own.add_files, files, [results, status, files], **listening)
         for path, button in zip(SAMPLES, samples):
             button.click(_event(own.add_sample, path), None, [results, status], **listening)
-        command.input(own.act, command, [results, status], **QUIET)
+        command.change(own.act, command, [results, status], **QUIET)
         page.load(_event(_visit), None, visit, **QUIET)
         page.load(js=ON_LOAD)
     return page
