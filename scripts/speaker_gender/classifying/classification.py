@@ -178,15 +178,9 @@ def classify_signal(classifier: Classifier, signal: np.ndarray, *, sample_rate: 
 def classify_pieces(classifier: Classifier, pieces: Iterable[np.ndarray], *, file: str, report: list[str]) -> Answer:
     """The answer for a recording in pieces, from the windows of all that hold speech.
 
-    Parameters
-    ----------
-    classifier, file
-        As for `classify_signal`.
-    pieces : iterable of ndarray
-        Consecutive parts of a signal on the int16 scale at the rate of the classifier's view, as `read_pieces` yields
-        them.
-    report : list of str
-        What `read_pieces` reports of the file, at the end; it becomes the answer's warning.
+    `classifier`, `file`: as for `classify_signal`. `pieces`: consecutive parts of a signal on the int16 scale at the
+    rate of the classifier's view, as `read_pieces` yields them. `report`: what `read_pieces` reports of the file, at
+    the end; it becomes the answer's warning.
     """
     n_samples, found, reasons, rate = 0, _Found(), [], classifier.view.sample_rate
     for piece in pieces:
@@ -207,20 +201,8 @@ def classify_channels(classifier: Classifier, path: Path, channels: Channels | N
     """The answer for a file in whose channels different people speak, as in a telephone call; None for others.
 
     They do where at least two channels hold speech while all others are 10 dB softer. A window that is the cross-talk
-    of a louder channel is left out. Otherwise the channels are heard mixed, as `classify_pieces` does.
-
-    Parameters
-    ----------
-    classifier, file
-        As for `classify_signal`.
-    path : Path
-    channels : Channels or None
-        From `measure_channels`.
-
-    Raises
-    ------
-    AudioError
-        As `read_pieces` does.
+    of a louder channel is left out. Otherwise the channels are heard mixed, as `classify_pieces` does. `classifier`,
+    `file`: as for `classify_signal`. `channels`: from `measure_channels`. Raises AudioError as `read_pieces` does.
     """
     if channels is None or len(channels.alone) < 2:
         return None

@@ -16,6 +16,8 @@ TIER = "gender"
 def write_timeline(answer: Answer, path: Path, *, form: str) -> None:
     """Write an answer's timeline.
 
+    Raises OSError where the file cannot be written.
+
     Parameters
     ----------
     answer : Answer
@@ -25,11 +27,6 @@ def write_timeline(answer: Answer, path: Path, *, form: str) -> None:
     form : str
         'csv' (start, stop, label, p_female, channel), 'rttm' or 'textgrid' (a tier of intervals for each channel,
         speech unlabelled between).
-
-    Raises
-    ------
-    OSError
-        Where the file cannot be written.
     """
     if form == "textgrid":
         _write_textgrid(answer, path)

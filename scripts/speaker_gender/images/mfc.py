@@ -76,7 +76,6 @@ def pad(signal: np.ndarray, front: int, n_samples: int = RECORDING_SAMPLES) -> n
     signal : np.ndarray, shape (samples,)
     front : int
         Zeros before the signal; the rest goes behind it.
-    n_samples : int
 
     Returns
     -------

@@ -61,10 +61,7 @@ def make_head() -> nn.Sequential:
 def pretrained_encoder() -> SpeakerEncoder:
     """Load the weights in the installed package resemblyzer, none of whose code is run.
 
-    Raises
-    ------
-    ModelError
-        Where the package is not installed, or its file is another one.
+    Raises ModelError where the package is not installed, or its file is another one.
     """
     package = importlib.util.find_spec("resemblyzer")
     if package is None or package.origin is None:
@@ -98,7 +95,6 @@ def train_head(embeddings: np.ndarray, female: np.ndarray, weights: np.ndarray, 
     female : np.ndarray of bool, shape (n,)
     weights : np.ndarray of float, shape (n,)
         Of each embedding in the loss.
-    seed : int
     """
     set_seed(seed, reproducible=True)
     head = make_head()

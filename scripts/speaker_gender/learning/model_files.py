@@ -30,27 +30,9 @@ class ModelError(ValueError):
 def write_model(path: Path, weights: bytes, card: dict, *, onnx: bytes | None = None) -> dict:
     """Write a model's files: <name>.safetensors, <name>.onnx where it is given, and their card.
 
-    Nothing is replaced before all of it is written.
-
-    Parameters
-    ----------
-    path : Path
-        Of the safetensors file.
-    weights : bytes
-        Its content.
-    card : dict
-    onnx : bytes, optional
-        Content of the ONNX file; without it an existing one is removed.
-
-    Returns
-    -------
-    dict
-        The card as it will be read.
-
-    Raises
-    ------
-    OSError
-        Where a file cannot be written.
+    Nothing is replaced before all of it is written. `path`: of the safetensors file. `weights`: its content. `onnx`:
+    content of the ONNX file; without it an existing one is removed. Returns the card as it will be read. Raises OSError
+    where a file cannot be written.
     """
     contents = {".safetensors": weights} | ({".onnx": onnx} if onnx else {})
     if card.get("view") in VIEWS:
@@ -70,15 +52,7 @@ def write_model(path: Path, weights: bytes, card: dict, *, onnx: bytes | None = 
 def read_card(path: Path) -> dict:
     """Read a model's card.
 
-    Parameters
-    ----------
-    path : Path
-        Of the model.
-
-    Returns
-    -------
-    dict
-        {'key': None} where there is no readable card, as after a run that was stopped while saving.
+    Returns {'key': None} where there is no readable card, as after a run that was stopped while saving.
     """
     try:
         card = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
@@ -90,19 +64,8 @@ def read_card(path: Path) -> dict:
 def usable_card(path: Path) -> dict:
     """Read the card of a model that is to be used, and check it.
 
-    Parameters
-    ----------
-    path : Path
-        Of the model.
-
-    Returns
-    -------
-    dict
-
-    Raises
-    ------
-    ModelError
-        Where the card is missing, lacks a field, has an impossible value, or is of another form of the view.
+    Raises ModelError where the card is missing, lacks a field, has an impossible value, or is of another form of the
+    view.
     """
     card = read_card(path)
     card_path = path.with_suffix(".json")
@@ -148,20 +111,8 @@ def card_digest(card: dict) -> str:
 def checked_file(path: Path, card: dict) -> bytes:
     """Read a model's file and check that its card was written for it.
 
-    Parameters
-    ----------
-    path : Path
-        Of the safetensors or ONNX file.
-    card : dict
-
-    Returns
-    -------
-    bytes
-
-    Raises
-    ------
-    ModelError
-        Where it cannot be read, is too large, or is another file.
+    `path`: of the safetensors or ONNX file. Raises ModelError where it cannot be read, is too large, or is another
+    file.
     """
     try:
         if path.stat().st_size > LARGEST_FILE:

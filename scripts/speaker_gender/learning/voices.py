@@ -71,10 +71,7 @@ SOURCES = {
 def synthetic_recordings() -> pd.DataFrame:
     """List recordings of synthetic speakers, synthesised where they do not exist yet.
 
-    Returns
-    -------
-    pd.DataFrame
-        Columns: speaker, gender, source, path.
+    Returns columns: speaker, gender, source, path.
     """
     folder = RESULTS / "shipped" / "synthetic"
     make_demo_corpus(folder, n_speakers=8 if settings().smoke else N_SYNTHETIC, n_repetitions=1, seed=SYNTHETIC_SEED)
@@ -112,27 +109,11 @@ def training_recordings(
     """List all recordings for the shipped model's training, validation and calibration.
 
     One in seven speakers of each gender of Common Voice and LibriSpeech is held out for validation and calibration. The
-    others' speakers are in the training set only.
-
-    Parameters
-    ----------
-    synthetic_only : bool
-        Synthetic voices alone, as without LibriSpeech.
-    synthetic_too : bool
-        Synthetic voices beside real ones, in the training set only, to measure what they are worth.
-    doubtful_too : bool
-        Also the speakers whose label a cross-validation contradicts.
-
-    Returns
-    -------
-    pd.DataFrame
-        Columns: source, speaker ('<source> <key>'), gender, path, part ('train' or 'valid'), stamp (digest of the
-        content), and where declared language and age (decade).
-
-    Raises
-    ------
-    CorpusError
-        Where a recording cannot be read.
+    others' speakers are in the training set only. `synthetic_only`: synthetic voices alone, as without LibriSpeech.
+    `synthetic_too`: synthetic voices beside real ones, in the training set only, to measure what they are worth.
+    `doubtful_too`: also the speakers whose label a cross-validation contradicts. Returns columns: source, speaker
+    ('<source> <key>'), gender, path, part ('train' or 'valid'), stamp (digest of the content), and where declared
+    language and age (decade). Raises CorpusError where a recording cannot be read.
     """
     people = [] if synthetic_only else [librispeech_recordings(), common_voice_recordings()]
     if any(map(len, people)):
@@ -164,15 +145,7 @@ def training_recordings(
 def check_ablation(without: str) -> None:
     """Check the name of an ablation.
 
-    Parameters
-    ----------
-    without : str
-        One of ABLATIONS, or '' for none.
-
-    Raises
-    ------
-    ValueError
-        For another name, which would ablate nothing.
+    `without`: one of ABLATIONS, or '' for none. Raises ValueError for another name, which would ablate nothing.
     """
     if without and without not in ABLATIONS:
         raise ValueError(f"no such ablation: {without!r}; there are {', '.join(ABLATIONS)}")
@@ -183,15 +156,15 @@ def augmented_images(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Make augmented images and mel spectrograms of recordings; the same with any number of workers.
 
+    Raises CorpusError where more recordings cannot be read than are accepted (see corpus.accepted_losses). Raises
+    ValueError for an unknown ablation.
+
     Parameters
     ----------
     recordings : pd.DataFrame
         See `training_recordings`.
-    sources : dict of str to Source
     without : str
         What to leave out, to measure what it is worth: one of ABLATIONS, or '' for nothing.
-    n_jobs : int, optional
-        Worker processes; by default one per core.
 
     Returns
     -------
@@ -200,13 +173,6 @@ def augmented_images(
         Of the same augmented speech.
     rows : np.ndarray of int, shape (images,)
         The row of `recordings` that each image was made from.
-
-    Raises
-    ------
-    CorpusError
-        Where more recordings cannot be read than are accepted (see corpus.accepted_losses).
-    ValueError
-        For an unknown ablation.
     """
     check_ablation(without)
     wanted = [
@@ -270,19 +236,7 @@ def _word_of(speech: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 def images_key(recordings: pd.DataFrame, *, sources: dict[str, Source] = SOURCES, without: str = "") -> str:
     """Digest all that determines the images of `augmented_images`.
 
-    Parameters
-    ----------
-    recordings, sources, without
-        See `augmented_images`.
-
-    Returns
-    -------
-    str
-
-    Raises
-    ------
-    ValueError
-        For an unknown ablation.
+    `recordings`, `sources`, `without`: see `augmented_images`. Raises ValueError for an unknown ablation.
     """
     check_ablation(without)
     packages = [

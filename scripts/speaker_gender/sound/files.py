@@ -19,11 +19,7 @@ def sound_files(paths: list[Path]) -> tuple[list[Path], list[Path], list[OSError
     A file that was named is a sound file, whatever its suffix; a name with *, ? or [] that is no file's is a pattern,
     as Windows' shells leave it. Links to folders are followed, each folder once. Hidden files and folders in a folder
     are left out, and so are timelines of this project and the ._* files that macOS leaves on other systems' disks.
-
-    Parameters
-    ----------
-    paths : list of Path
-        Files and folders.
+    `paths`: files and folders.
 
     Returns
     -------

@@ -37,10 +37,8 @@ QUIETEST = 10 ** (-84 / 10)  # power in -1…1 under which nothing sounds
 def read_header(path: Path | str) -> tuple[int, int, str]:
     """Length, sample rate and encoding of a sound file, decoding it only where no header can be believed.
 
-    Parameters
-    ----------
-    path : Path or str
-        A file in any format that `read_signal` reads, or its URL.
+    `path`: a file in any format that `read_signal` reads, or its URL. Raises AudioError where there is no readable
+    sound file, or less sound in it than its header says.
 
     Returns
     -------
@@ -50,11 +48,6 @@ def read_header(path: Path | str) -> tuple[int, int, str]:
         In Hz.
     encoding : str
         Such as 'PCM_16' or 'mp3'.
-
-    Raises
-    ------
-    AudioError
-        Where there is no readable sound file, or less sound in it than its header says.
     """
     with _reading(path) as file, closing(open_sound(file)) as sound:
         samples, sample_rate, encoding = sound.header
@@ -93,7 +86,9 @@ def read_signal(path: Path | str, *, sample_rate: int = SAMPLE_RATE, report: lis
     """The recording in a sound file as one signal: mono, one sample rate, one scale.
 
     16-bit mono at `sample_rate` comes back as exactly its integer values; another rate is resampled (soxr, very high
-    quality); `measure_channels` says how channels are mixed.
+    quality); `measure_channels` says how channels are mixed. Returns float64 on the int16 scale (±32,768),
+    shape (samples,). Raises AudioError for a file that cannot be read, is longer than five minutes, or holds values
+    that are no sound.
 
     Parameters
     ----------
@@ -105,16 +100,6 @@ def read_signal(path: Path | str, *, sample_rate: int = SAMPLE_RATE, report: lis
     report : list of str, optional
         Gets what is wrong with a file that is cut off or damaged, which is then read as far as it goes, and which of
         several audio tracks are read. Without it, as where a corpus is read, a file with something wrong is an error.
-
-    Returns
-    -------
-    ndarray
-        float64 on the int16 scale (±32,768), shape (samples,).
-
-    Raises
-    ------
-    AudioError
-        For a file that cannot be read, is longer than five minutes, or holds values that are no sound.
     """
     first, *others = itertools.islice(read_pieces(path, sample_rate=sample_rate, report=report), 2)
     if others:
@@ -131,24 +116,11 @@ def read_pieces(
 ) -> Iterator[np.ndarray]:
     """The recording in consecutive pieces of at most five minutes, each cut where it is quietest.
 
-    Parameters
-    ----------
-    path, sample_rate, report
-        As for `read_signal`.
-    weights : ndarray or int, optional
-        How channels are mixed, shape (channels,) or, for several mixes side by side, (channels, mixes); the number of
-        the one channel that is read; by default as `measure_channels` finds.
-
-    Yields
-    ------
-    ndarray
-        float64 on the int16 scale, shape (samples,) or (samples, mixes), of which pieces are as many times shorter; all
-        of them, one after the other, are the whole signal.
-
-    Raises
-    ------
-    AudioError
-        As `read_signal` does, but for files longer than twelve hours.
+    `path`, `sample_rate`, `report`: as for `read_signal`. `weights`: how channels are mixed, shape (channels,) or, for
+    several mixes side by side, (channels, mixes); the number of the one channel that is read; by default as
+    `measure_channels` finds. Yields ndarray: float64 on the int16 scale, shape (samples,) or (samples, mixes), of which
+    pieces are as many times shorter; all of them, one after the other, are the whole signal. Raises AudioError as
+    `read_signal` does, but for files longer than twelve hours.
     """
     with _reading(path) as file:
         yield from _pieces(file, sample_rate, report, weights)
@@ -238,16 +210,7 @@ def measure_channels(path: Path | str) -> Channels | None:
     They are averaged, without those that hold next to nothing (20 dB below the loudest: an empty second channel would
     weaken the sound). Where the average has lost 10 dB against the loudest channel, as it does where channels are in
     antiphase and cancel each other, that channel is taken alone. Powers are of the whole file and without its offset.
-
-    Parameters
-    ----------
-    path : Path or str
-        A sound file.
-
-    Raises
-    ------
-    AudioError
-        As `read_signal` does.
+    `path`: a sound file. Raises AudioError as `read_signal` does.
     """
     n_samples, total, products = 0, np.zeros(1), np.zeros((1, 1))
     levels, rest = [], None

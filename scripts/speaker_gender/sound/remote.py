@@ -27,19 +27,8 @@ def located(folder: Path, path: str) -> Path | str:
 def local_copy(url: str) -> Iterator[Path]:
     """Have a recording as a local file for as long as the block takes.
 
-    Parameters
-    ----------
-    url : str
-
-    Yields
-    ------
-    Path
-        Of the file, which nothing holds open: Windows lets nobody else read one that is.
-
-    Raises
-    ------
-    OSError
-        Where it cannot be fetched, or the package for its protocol is missing.
+    Yields of the file, which nothing holds open: Windows lets nobody else read one that is. Raises OSError where it
+    cannot be fetched, or the package for its protocol is missing.
     """
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder) / "recording"
@@ -51,18 +40,7 @@ def local_copy(url: str) -> Iterator[Path]:
 def url_digest(url: str) -> str:
     """Digest a recording's content at a URL: the same digits as caching.file_digest of a copy.
 
-    Parameters
-    ----------
-    url : str
-
-    Returns
-    -------
-    str
-
-    Raises
-    ------
-    OSError
-        As `local_copy` does.
+    Raises OSError as `local_copy` does.
     """
     with _opened(url) as source:
         return stream_digest(source)

@@ -39,15 +39,8 @@ IMAGES = {name: source._replace(images_per_window=2, of_women=1) for name, sourc
 def contradicted(speakers: pd.DataFrame) -> pd.DataFrame:
     """The speakers whose label is contradicted, by confident learning.
 
-    Parameters
-    ----------
-    speakers : DataFrame
-        Columns gender, p_female: a row a speaker, predicted by a network that was not trained on the speaker.
-
-    Returns
-    -------
-    DataFrame
-        The rows of those speakers, with p_of_label.
+    `speakers`: columns gender, p_female: a row a speaker, predicted by a network that was not trained on the speaker.
+    Returns the rows of those speakers, with p_of_label.
     """
     p = {"female": speakers["p_female"], "male": 1 - speakers["p_female"]}
     usual = {gender: float(p[gender][speakers["gender"] == gender].mean()) for gender in p}

@@ -69,29 +69,18 @@ def train(
 ) -> dict:
     """Train a model on recordings, calibrate it on their validation speakers, and write model and card.
 
+    Returns the card. Raises ValueError for an unknown ablation.
+
     Parameters
     ----------
     recordings : pd.DataFrame
         See voices.training_recordings.
-    name : str
-        Of the model.
-    recipe : Recipe
     seeds : tuple of int
         One network each.
     sources : dict of str to Source
         See voices.augmented_images.
     without : str
         One of voices.ABLATIONS, or '' for none.
-
-    Returns
-    -------
-    dict
-        The card.
-
-    Raises
-    ------
-    ValueError
-        For an unknown ablation.
     """
     encoder = pretrained_encoder()  # before an hour of training
     images, embeddings, table = augmented(recordings, name, sources, without, encoder)
