@@ -183,7 +183,7 @@ def run_notebook(path: Path, output: Path, *, in_place: bool) -> bool:
     page, _ = HTMLExporter().from_notebook_node(notebook)
     write_text(output / f"{path.stem}.html", page)
     if in_place:
-        save(without_players(notebook), path)
+        save(for_readers(notebook), path)
     print(f"{path.name}: {time.perf_counter() - started:.0f} s", flush=True)
     return True
 
@@ -221,12 +221,17 @@ def is_spent_progress_bar(data: dict) -> bool:
     return markup is not None and not re.sub(r"<style>.*?</style>|<[^>]+>", "", markup, flags=re.DOTALL).strip()
 
 
-def without_players(notebook):
-    """The notebook without embedded sound: recordings belong to their corpus and are not part of this project."""
+def for_readers(notebook):
+    """The notebook as it is committed: without recordings, which belong to their corpus, and lines on caches."""
     for cell in notebook.cells:
         for output in cell.get("outputs", []):
+            if output.output_type == "stream":
+                lines = output.text.splitlines(keepends=True)
+                output.text = "".join(line for line in lines if not line.startswith("From the cache: "))
             if "<audio" in output.get("data", {}).get("text/html", ""):
                 output.data = {"text/plain": "(a player stands here when the notebook is run)"}
+        if cell.cell_type == "code":
+            cell.outputs = [output for output in cell.outputs if output.get("text", "x").strip()]
     return notebook
 
 

@@ -1,6 +1,7 @@
 """Caches: used only for what they were made from, whole or not there at all."""
 
 import json
+import os
 
 import pytest
 
@@ -62,6 +63,15 @@ def test_what_a_run_has_computed_itself_it_does_not_compute_again(tmp_path, comp
     monkeypatch.setenv("RECOMPUTE", "never")
     cached_json(tmp_path / "x.json", {}, computed)
     assert computed.times == 2
+
+
+def test_of_a_kind_of_files_the_newest_stay(tmp_path):
+    for number in range(5):
+        (tmp_path / f"x_{number}.json").write_text("")
+        os.utime(tmp_path / f"x_{number}.json", (number, number))
+    (tmp_path / "y.json").write_text("")
+    caching.forget_oldest(tmp_path, "x_*.json", keep=2)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["x_3.json", "x_4.json", "y.json"]
 
 
 def test_writing_that_fails_leaves_what_was_there(tmp_path):

@@ -191,6 +191,13 @@ def read_kept_json(path: Path, key: dict) -> dict | None:
     return saved["result"] if of_key else None
 
 
+def forget_oldest(folder: Path, pattern: str, *, keep: int) -> None:
+    """Remove all but the newest cached files of a kind, each of which is of another set of recordings."""
+    files = sorted(folder.glob(pattern), key=lambda path: path.stat().st_mtime)
+    for path in files[:-keep]:
+        path.unlink(missing_ok=True)
+
+
 def write_kept(path: Path, key: str, content: bytes | memoryview) -> None:
     """Write bytes after a line with their key and their digest, atomically."""
     with replacing(path) as partial, open(partial, "wb") as file:

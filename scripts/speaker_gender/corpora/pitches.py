@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from speaker_gender.caching import cached_json, digest
+from speaker_gender.caching import cached_json, digest, forget_oldest
 from speaker_gender.corpora.corpus import Corpus, stamp_of
 from speaker_gender.parallel import in_parallel
 from speaker_gender.sound import pitch
@@ -14,6 +14,7 @@ from speaker_gender.sound.pitch import PITCH_RATE, pitch_track
 from speaker_gender.sound.reading import VERSION as READER
 from speaker_gender.sound.reading import AudioError, read_signal
 
+KEPT = 10  # sets of recordings whose pitches stay cached
 RECORDINGS_A_WORKER = 200  # fewer are tracked before another process has started
 
 
@@ -37,6 +38,7 @@ def median_pitch(corpus: Corpus, paths: pd.Series) -> pd.Series:
             zip(available, in_parallel(_pitch_of, sources, batch=16, worth=RECORDINGS_A_WORKER, title="median F0"))
         )
 
+    forget_oldest(corpus.results, "median_pitch_*.json", keep=KEPT)
     pitches = cached_json(corpus.results / f"median_pitch_{digest(available)}.json", key, track)
     return paths.map(pitches).astype(float)
 

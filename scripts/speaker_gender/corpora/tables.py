@@ -20,7 +20,7 @@ from urllib.request import url2pathname
 import numpy as np
 import pandas as pd
 
-from speaker_gender.caching import cached_json, digest
+from speaker_gender.caching import cached_json, digest, forget_oldest
 from speaker_gender.config import settings
 from speaker_gender.corpora.common_voice import common_voice_recordings, is_common_voice
 from speaker_gender.corpora.corpus import Corpus, CorpusError, with_stamps
@@ -42,6 +42,7 @@ NUMBERS = {
 OPTIONAL = (*NUMBERS, "age", "language", "stamp")
 HEADERS = ["samples", "sample_rate", "encoding", "problem"]
 BATCH = 64  # recordings whose headers a worker reads before it reports back
+KEPT = 100  # such files
 CHUNK = 100_000  # recordings whose headers are kept in one file, so that a run that is stopped goes on from there
 
 Adapter = Callable[[Path], pd.DataFrame]
@@ -214,6 +215,7 @@ def _headers(corpus: Corpus, chunk: pd.DataFrame) -> pd.DataFrame:
         return {"headers": list(in_parallel(header_of, sources, batch=BATCH, title="headers"))}
 
     path = corpus.results / "headers" / f"{digest(key)}.json"
+    forget_oldest(path.parent, "*.json", keep=KEPT)
     found = pd.DataFrame(cached_json(path, key, read)["headers"], index=there.index, columns=HEADERS)
     return found.astype({"samples": "Int64", "sample_rate": "Int64"})
 
