@@ -45,9 +45,9 @@ def main() -> int:
         return 1
     for path, reason in report["skipped"].items():
         print(f"{printable(corpus.source(path))}: skipped, {reason}", file=sys.stderr)
-    if report["missing"]:
+    if report.get("missing"):
         print(f"{report['missing']:,} recordings are not there and have no image", file=sys.stderr)
-    return int(bool(report["skipped"] or report["missing"]))
+    return int(bool(report["skipped"] or report.get("missing")))
 
 
 def make_images(corpus: Corpus) -> dict:

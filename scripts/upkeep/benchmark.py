@@ -318,12 +318,12 @@ def _output_of(command: list[str]) -> str:
 def many_files(corpus: Corpus, folder: Path) -> dict:
     """Many WAVs in one process, everything loaded: the baseline one by one, compared with `classify_recordings`."""
     paths = [corpus.folder / path for path in islice(cycle(_recordings(corpus)["path"]), RECORDINGS)]
-    networks, card = baseline_classifier.load_model(str(SHIPPED_MODEL))
+    model, card = baseline_classifier.load_model(str(SHIPPED_MODEL))
     classifier = load_classifier(SHIPPED_MODEL)
     p_female: dict[str, list[float | None]] = {}
 
     def reference():
-        p_female["reference"] = [baseline_classifier.classify(str(path), networks, card) for path in paths]
+        p_female["reference"] = [baseline_classifier.classify(str(path), model, card) for path in paths]
 
     def pipeline():
         p_female["pipeline"] = [answer.p_female for answer in classify_recordings(classifier, paths)]

@@ -31,6 +31,6 @@ def test_what_it_takes_is_measured(tmp_path):
     assert measured["wall_seconds"] > 0.1 and measured["processor_seconds"] > 0.1
     assert measured["times_real_time"] == pytest.approx(20 / measured["wall_seconds"], rel=0.05)
     assert measured["peak_bytes"] > 50e6  # no upper bound: a child's peak begins with that of its parent, pytest here
-    assert (tmp_path / "long.wav.gender.csv").read_text().startswith("start,stop,label,p_female\n0")
+    assert (tmp_path / "long.wav.gender.csv").read_text().startswith("start,stop,label,p_female,channel\n0")
     with pytest.raises(ValueError, match="not classified"):
         measure(tmp_path / "none.wav", tmp_path)

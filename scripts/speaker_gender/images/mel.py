@@ -1,4 +1,4 @@
-"""Mel spectrogram of a second of speech, as the speaker encoder takes it (learning/encoder.py).
+"""Mel spectrogram of a second of speech, as the speaker encoder takes it (learning/fusion.py).
 
 Signal at 16 kHz → level of -30 dBFS → power spectra of 25 ms every 10 ms → 40 mel bands, no logarithm. It is what the
 package resemblyzer computes by librosa, whose import takes longer than to classify a file.

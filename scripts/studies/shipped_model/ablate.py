@@ -10,18 +10,23 @@ Writes results/shipped/ablation.json, and halves.csv: each speaker's place in a 
 model makes of unseen speakers, and the probabilities. Resumes after Ctrl-C.
 """
 
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+from speaker_gender.stopping import end_quietly, run_main
+
+if __name__ == "__main__":
+    end_quietly()  # from here on, whatever is imported
+
 import argparse
 import functools
-import sys
 import tempfile
 from dataclasses import replace
 from datetime import date
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from speaker_gender.caching import write_atomically, write_json
 from speaker_gender.classifying.classifier import SHIPPED_MODEL
@@ -119,4 +124,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_main(main)

@@ -8,15 +8,20 @@ speaker, with intervals over speakers, and once more without the speakers whose 
 'librispeech'. Speakers in the model's training set are left out. Nothing here trains or chooses anything.
 """
 
-import argparse
 import sys
-from datetime import date
 from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+from speaker_gender.stopping import end_quietly, run_main
+
+if __name__ == "__main__":
+    end_quietly()  # from here on, whatever is imported
+
+import argparse
+from datetime import date
 from typing import Any
 
 import pandas as pd
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from speaker_gender.caching import write_json
 from speaker_gender.classifying.classifier import default_model
@@ -122,4 +127,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_main(main)

@@ -8,18 +8,23 @@ in the order of its map, of another word's map, of the sound's energy, and at ra
 how much of the maps lies on padding, where nothing is to be seen. Writes results/shipped/grad_cam.json.
 """
 
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+from speaker_gender.stopping import end_quietly, run_main
+
+if __name__ == "__main__":
+    end_quietly()  # from here on, whatever is imported
+
 import argparse
 import functools
-import sys
 from datetime import date
-from pathlib import Path
 from typing import cast
 
 import numpy as np
 import pandas as pd
 from skimage.transform import resize
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from speaker_gender.caching import write_json
 from speaker_gender.classifying.classification import windows_of
@@ -112,4 +117,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_main(main)

@@ -12,14 +12,19 @@ References: Northcutt, Jiang and Chuang, Confident Learning, Journal of Artifici
 """
 
 import sys
-from dataclasses import replace
 from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+from speaker_gender.stopping import end_quietly, run_main
+
+if __name__ == "__main__":
+    end_quietly()  # from here on, whatever is imported
+
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 from sklearn.model_selection import StratifiedGroupKFold
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from speaker_gender.caching import write_atomically
 from speaker_gender.config import SEED
@@ -85,4 +90,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_main(main)

@@ -14,18 +14,23 @@ as gender.onnx, their card gender.json, and gender_recordings.csv, which lists t
 With --synthetic-only, or without the first two, synthetic voices train gender_synthetic.*. Resumes after Ctrl-C.
 """
 
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+from speaker_gender.stopping import end_quietly, run_main
+
+if __name__ == "__main__":
+    end_quietly()  # from here on, whatever is imported
+
 import argparse
 import functools
-import sys
 from dataclasses import replace
 from datetime import date
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import torch
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from speaker_gender.caching import cached_array, digest, write_atomically
 from speaker_gender.config import GENDERS, RESULTS, settings
@@ -218,4 +223,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_main(main)
