@@ -187,6 +187,25 @@ def test_the_loss_of_the_scheduler_is_one_line_and_the_same_command_goes_on(many
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("call", ["Future.result", "Future.exception", "Client.submit", "Client.nthreads"])
+@pytest.mark.parametrize("error", ["CommClosedError", "FutureCancelledError", "ClosedClientError"])
+def test_the_loss_is_one_line_at_whichever_call_it_shows(cluster, monkeypatch, call, error):
+    monkeypatch.setenv("CLUSTER", cluster)
+    list(in_parallel(int, ["1"], batch=1))  # connected
+    from distributed import client, comm
+
+    kind = getattr(client, error, None) or getattr(comm, error)
+
+    def lost(*_, **__):
+        raise kind("key", "reason") if error == "FutureCancelledError" else kind("in <TCP (closed)>: reset by peer")
+
+    name, method = call.split(".")
+    monkeypatch.setattr(getattr(client, name), method, lost)
+    with pytest.raises(ClusterError, match=f"^the scheduler {cluster} was lost; what is finished is kept"):
+        list(in_parallel(int, ["1", "x" if method == "exception" else "2"], batch=1))
+
+
+@pytest.mark.slow
 def test_many_files_are_classified_as_they_are_locally(cluster, buzz_corpus):
     command = [sys.executable, str(ROOT / "scripts/classify_wavs.py"), str(buzz_corpus.folder), "--json"]
     told = [

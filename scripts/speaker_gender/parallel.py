@@ -13,7 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from speaker_gender.config import keep_freed_memory, settings
@@ -150,38 +150,57 @@ def _on_cluster(
     client = _client(address)
     import distributed
 
-    threads = max(sum(client.nthreads().values()), EXPECTED_WORKERS)
+    with _connection(address):
+        threads = max(sum(client.nthreads().values()), EXPECTED_WORKERS)
     size = max(batch, min(LARGEST_BATCH, len(items) // (BATCHES_A_WORKER * threads)))
-    tasks = (client.submit(_work, function, some, pure=False) for some in _batches(items, size))
+    left = _batches(items, size)
     numbers, done = {}, {}  # batch's number: of futures that are not finished; of results that wait for earlier ones
     count, following = itertools.count(), 0
     running = distributed.as_completed(loop=client.loop)
+
+    def submit(n_batches: int) -> None:
+        for some in itertools.islice(left, n_batches):
+            with _connection(address):
+                future = client.submit(_work, function, some, pure=False)
+                numbers[future] = next(count)
+                running.add(future)
+
     try:
-        for future in itertools.islice(tasks, IN_FLIGHT):
-            numbers[future] = next(count)
-            running.add(future)
+        submit(IN_FLIGHT)
         for future in running:
-            done[numbers[future]] = _result(future, address)
-            del numbers[future]
-            for another in itertools.islice(tasks, 1):
-                numbers[another] = next(count)
-                running.add(another)
+            done[numbers.pop(future)] = _result(future, address)
+            submit(1)
             while following in done:
                 yield done.pop(following)
                 following += 1
     finally:
         if client.status == "running":
-            client.cancel(list(numbers), force=True)
+            with suppress(OSError):  # lost just now
+                client.cancel(list(numbers), force=True)
+
+
+@contextmanager
+def _connection(address: str) -> Iterator[None]:
+    """Say in one line that the scheduler was lost, at whichever call that shows."""
+    from concurrent.futures import CancelledError
+
+    from distributed.client import ClosedClientError
+
+    try:
+        yield
+    except (OSError, CancelledError, ClosedClientError):
+        raise ClusterError(
+            f"the scheduler {address} was lost; what is finished is kept, and the same command goes on from there"
+        ) from None
 
 
 def _result(future: Any, address: str) -> Any:
-    if future.status == "finished":
-        return future.result()
-    if future.status != "error":
-        raise ClusterError(
-            f"the scheduler {address} was lost; what is finished is kept, and the same command goes on from there"
-        )
-    error = future.exception()
+    with _connection(address):
+        if future.status == "finished":
+            return future.result()
+        if future.status != "error":
+            raise ConnectionError
+        error = future.exception()
     if type(error).__name__ == "KilledWorker":
         n_workers = error.allowed_failures + 1
         raise ClusterError(f"one batch has killed {n_workers} workers, for lack of memory? Their logs say more")

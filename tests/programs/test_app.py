@@ -11,6 +11,7 @@ import urllib.error
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 
 import matplotlib
 import numpy as np
@@ -212,7 +213,8 @@ def test_no_certainty_is_claimed(probability, text):
 
 def test_beside_a_probability_stands_how_often_such_an_answer_was_right(monkeypatch, tmp_path):
     assert re.fullmatch(
-        r"Of [\d,]+ single words .* \(95% to 100%\), [\d,]+ were right\.", analysis.how_often_right(0.01)
+        r"Of [\d,]+ single words of the development sets .* \(95% to 100%\), [\d,]+ were right\.",
+        analysis.how_often_right(0.01),
     )
     monkeypatch.setattr(analysis, "_bands", lambda: [])
     assert analysis.how_often_right(0.99) == ""
@@ -226,6 +228,21 @@ def test_without_a_model_one_line_says_so(monkeypatch, capsys):
     monkeypatch.setattr(app.signals, "signal", lambda *_: None)
     assert app.main(["--no-browser"]) == 1
     assert capsys.readouterr().err == "there is no trained model yet\n"
+
+
+def test_what_a_button_asks_of_a_recording_that_is_gone_is_a_sentence(classifier, tmp_path):
+    shutil.copy(FEMALE, tmp_path / "x.wav")
+    page = page_module.Page(classifier)
+    visit = SimpleNamespace(session_hash="visit")
+    page.visits.add("visit", analyse(classifier, tmp_path / "x.wav", name="x.wav"))
+    (tmp_path / "x.wav").unlink()
+    said = {command: page.act(command, visit)[1] for command in ('["look", 1, 0.5]', '["keep", 1, null]')}
+    assert said['["look", 1, 0.5]'] == "x.wav is not there any more."
+    assert said['["keep", 1, null]'] == "x.wav could not be kept: No such file or directory."
+    for nonsense in ('["look", 1, null]', '["look", 1, [2]]', "[]", "x", '["other", 1, null]'):
+        assert page.act(nonsense, visit)[1] == ""
+    for of_none in ('["look", null, 1]', '["keep", null, null]', '["keep", 7, null]'):
+        assert page.act(of_none, visit)[1] == "It was deleted meanwhile."
 
 
 def test_a_taken_port_is_one_line(monkeypatch, capsys):

@@ -321,5 +321,6 @@ def how_often_right(p_female: float) -> str:
     for low, high, recordings, correct in _bands():
         if low <= confidence < high and recordings:
             sure = f"{low:.0%} to {min(high, 1):.0%}"
-            return f"Of {recordings:,} single words with such a probability ({sure}), {correct:,} were right."
+            words = f"{recordings:,} single words of the development sets"
+            return f"Of {words} with such a probability ({sure}), {correct:,} were right."
     return ""

@@ -35,6 +35,7 @@ from speaker_gender.classifying.classifier import Classifier
 from speaker_gender.config import MY_WAVS, ROOT
 from speaker_gender.showing.analysis import Look, Result, analyse, closer_look, how_often_right
 from speaker_gender.showing.figures import COLOURS
+from speaker_gender.sound.reading import AudioError
 
 MOST_BYTES = "1gb"  # of an upload: an hour of stereo WAV at 48 kHz with 24 bits
 SAMPLES = sorted((ROOT / "nbs" / "my_wavs").glob("synthetic_*.wav"))
@@ -102,9 +103,6 @@ STYLE = """
 .card figure svg { display: block; width: 100%; height: auto; }
 .card figure text { font-family: var(--font) !important; }
 .card figcaption { font-size: 0.85rem; line-height: 1.4; color: var(--body-text-color); margin-top: 0.25rem; }
-
-
-
 """
 
 PRIVATE: dict[str, Any] = {"api_visibility": "private"}
@@ -348,9 +346,10 @@ class Page:
             acts: dict[str, Callable[..., str]] = {"delete": self.delete, "keep": self.keep, "look": self.look_at}
             act = acts[what]
             result = dict(self.visits.of(visit)).get(number)
+            value = float(value) if what == "look" else None
         except (ValueError, KeyError, TypeError):
             return cards(self.visits.of(visit)), ""
-        if result is None and number is not None:
+        if result is None and (number, what) != (None, "delete"):
             said = "It was deleted meanwhile."
         else:
             said = act(visit, number, result, value)
@@ -372,7 +371,10 @@ class Page:
 
     def look_at(self, visit: str, number: int, result: Result, second: float) -> str:
         """Look at another second of a recording."""
-        look = closer_look(self.classifier, result.source, result.answer, at=float(second))
+        try:
+            look = closer_look(self.classifier, result.source, result.answer, at=second)
+        except (AudioError, OSError):
+            return f"{result.name} is not there any more."
         self.visits.change(visit, number, look=look)
         return f"{result.name}, second {look.start:.1f}: female {percent(look.p_female)}."
 
