@@ -107,6 +107,7 @@ def main() -> int:
     os.environ.pop("MPLBACKEND", None)  # a kernel draws into its notebook only where none is named
     os.environ.pop("JUPYTER_PATH", None)  # another python3 kernel may be there
     os.environ["JUPYTER_PREFER_ENV_PATH"] = "1"
+    os.environ["IPYTHONDIR"] = os.path.join(sys.prefix, "share", "ipython")  # nor does a user's startup file run
     if options.recompute or os.environ.get("RECOMPUTE") == "1":
         os.environ["RECOMPUTE"] = str(int(time.time()))  # what is older, so that no notebook repeats another's work
     if options.corpus:

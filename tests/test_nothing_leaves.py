@@ -44,29 +44,35 @@ shown.close(verbose=False)
 """
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory) -> Path:
-    """Where the programs have their home folder and their temporary one."""
+PROGRAMS = f"""
+    strace_ 1 "{sys.executable}" "$FOLDER/everything.py" &
+    everything=$!
+    strace_ 2 "{sys.executable}" scripts/record_wav.py --list-devices || true # there may be none
+    strace_ 3 "{sys.executable}" scripts/classify_wavs.py nbs/my_wavs/synthetic_*.wav && wait $everything
+"""
+NOTEBOOKS = f'strace_ 1 "{sys.executable}" scripts/run_notebooks.py --smoke'
+WATCHED = [  # a script, and what it says
+    pytest.param((PROGRAMS, "female"), id="programs"),
+    pytest.param((NOTEBOOKS, "07_deploy_model"), id="notebooks", marks=pytest.mark.release),
+]
+
+
+@pytest.fixture(scope="module", params=WATCHED)
+def traced(request, tmp_path_factory) -> tuple[Path, list[str]]:
+    """The folder with the home and the temporary folder of what is watched, in a namespace without a network, and its
+    traced system calls.
+    """
+    if shutil.which("strace") is None:
+        pytest.skip("strace is not installed: connections and files were not watched")
     folder = tmp_path_factory.mktemp("watched")
     (folder / "home").mkdir()
     (folder / "temp").mkdir()
-    return folder
-
-
-@pytest.fixture(scope="module")
-def trace(folder) -> list[str]:
-    """The traced system calls of library, page, command line and recorder, in a namespace without a network."""
-    if shutil.which("strace") is None:
-        pytest.skip("strace is not installed: connections and files were not watched")
     (folder / "everything.py").write_text(EVERYTHING)
-    recording = next((ROOT / "nbs" / "my_wavs").glob("synthetic_*.wav"))
+    steps, expected = request.param
     script = f"""
         ip link set lo up || true
-        strace() {{ command strace -f -qq -y --seccomp-bpf -e trace={TRACED} -o "{folder}/trace.$1" "${{@:2}}"; }}
-        strace 1 "{sys.executable}" "{folder}/everything.py" &
-        everything=$!
-        strace 2 "{sys.executable}" scripts/record_wav.py --list-devices || true # there may be none
-        strace 3 "{sys.executable}" scripts/classify_wavs.py "{recording}" && wait $everything
+        strace_() {{ strace -f -qq -y --seccomp-bpf -e trace={TRACED} -o "$FOLDER/trace.$1" "${{@:2}}"; }}
+        {steps}
     """
     enclosure = ["unshare", "--net", "--map-root-user"]
     if subprocess.run([*enclosure, "true"], capture_output=True).returncode:
@@ -74,25 +80,25 @@ def trace(folder) -> list[str]:
     environment = {
         name: value for name, value in os.environ.items() if not name.startswith(("ORT_", "XDG_", "GRADIO_", "HF_"))
     }
+    environment |= {"FOLDER": str(folder), "WORKSPACE": str(folder / "temp" / "workspace"), "RESNET34_WEIGHTS": "none"}
     environment |= {"HOME": str(folder / "home"), "TMPDIR": str(folder / "temp"), "MPLBACKEND": "agg"}
     environment.pop("MPLCONFIGDIR", None)
     ended = subprocess.run(
-        [*enclosure, "bash", "-c", script], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300
+        [*enclosure, "bash", "-c", script], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=590
     )
     if "ptrace" in ended.stderr and "not permitted" in ended.stderr:
         pytest.skip("strace may not be used here: connections and files were not watched")
-    assert ended.returncode == 0, ended.stderr
-    assert "female" in ended.stdout
+    assert ended.returncode == 0 and expected in ended.stdout, ended.stderr
     lines = [line for path in sorted(folder.glob("trace.*")) for line in path.read_text(errors="replace").splitlines()]
     assert any("connect(" in line for line in lines)  # at least those of the page to itself
-    return lines
+    return folder, lines
 
 
 @pytest.mark.slow
-def test_every_connection_is_to_this_machine(trace):
+def test_every_connection_is_to_this_machine(traced):
     addresses = {
         first or second
-        for line in trace
+        for line in traced[1]
         if re.search(r"\b(connect|send\w+)\(", line)
         for first, second in ADDRESS.findall(line)
     }
@@ -101,11 +107,12 @@ def test_every_connection_is_to_this_machine(trace):
 
 
 @pytest.mark.slow
-def test_every_file_that_is_written_is_in_the_project_or_temporary_or_a_named_cache(folder, trace):
+def test_every_file_that_is_written_is_in_the_project_or_temporary_or_a_named_cache(traced):
+    folder, lines = traced
     allowed = [ROOT, Path(sys.prefix), folder / "temp", Path("/dev"), Path("/proc")]
     allowed += [folder / "home" / cache for cache in CACHES]
     parents = [parent for path in allowed for parent in path.parents]
-    outside = {path for path in map(written, trace) if path and path not in parents and not within(path, allowed)}
+    outside = {path for path in map(written, lines) if path and path not in parents and not within(path, allowed)}
     assert sorted(map(str, outside)) == []
 
 
