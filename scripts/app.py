@@ -4,7 +4,7 @@
     python scripts/app.py [--port N] [--no-browser]
 
 The page is served to this machine only, loads nothing from others, and keeps nothing unless asked. Stop it with Ctrl-C.
-Exit status: 0 stopped, 1 could not start, 2 wrong usage.
+Exit status: 130 stopped, 1 could not start, 2 wrong usage.
 """
 
 import sys
@@ -14,12 +14,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[0]))
 from speaker_gender.stopping import end_quietly, run_main
 
 if __name__ == "__main__":
-    end_quietly("Stopped")  # from here on, whatever is imported
+    end_quietly("Stopped", names=("SIGINT", "SIGTERM", "SIGHUP"))  # so that what is temporary goes
 
 import argparse
 import contextlib
 import shutil
-import signal as signals
 import threading
 
 from speaker_gender.showing.guard import stay_here
@@ -38,8 +37,6 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--port", type=int, help="where it is served (default: the first that is free from 7860 on)")
     parser.add_argument("--no-browser", action="store_true", help="only print the address")
     options = parser.parse_args(arguments)
-    for number in (signals.SIGTERM, getattr(signals, "SIGHUP", signals.SIGTERM)):  # so that what is temporary goes
-        signals.signal(number, signals.getsignal(signals.SIGINT))
     page = None
     try:
         page = build_page(load_classifier(default_model()))

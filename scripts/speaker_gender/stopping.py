@@ -12,14 +12,16 @@ KEPT = "Stopped. The same command goes on from here: what was finished is kept."
 _state: dict = {"message": KEPT, "running": False, "stopped": False}
 
 
-def end_quietly(message: str = KEPT) -> None:
+def end_quietly(message: str = KEPT, *, names: tuple[str, ...] = ("SIGINT",)) -> None:
     """Have Ctrl-C end this program with a line; call it before anything large is imported.
 
-    A program that was started in the background ignores Ctrl-C, as its shell wants.
+    `names`: the signals that do, where there are such. One that is ignored stays so: a program that was started in the
+    background ignores Ctrl-C, as its shell wants, and one under nohup the end of its terminal.
     """
     _state["message"] = message
-    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
-        signal.signal(signal.SIGINT, _stop)
+    for number in (getattr(signal, name) for name in names if hasattr(signal, name)):
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, _stop)
 
 
 def run_main(main: Callable[[], int]) -> NoReturn:

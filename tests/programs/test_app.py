@@ -225,7 +225,6 @@ def test_without_a_model_one_line_says_so(monkeypatch, capsys):
         raise ModelError("there is no trained model yet")
 
     monkeypatch.setattr(app, "default_model", none)
-    monkeypatch.setattr(app.signals, "signal", lambda *_: None)
     assert app.main(["--no-browser"]) == 1
     assert capsys.readouterr().err == "there is no trained model yet\n"
 
@@ -246,7 +245,6 @@ def test_what_a_button_asks_of_a_recording_that_is_gone_is_a_sentence(classifier
 
 
 def test_a_taken_port_is_one_line(monkeypatch, capsys):
-    monkeypatch.setattr(app.signals, "signal", lambda *_: None)
     with socket.socket() as taken:
         taken.bind((guard.ADDRESS, 0))
         taken.listen()
@@ -299,7 +297,9 @@ def server(tmp_path_factory):
     environment = os.environ | {"WORKSPACE": str(folder / "workspace"), "TMPDIR": str(temporary)}
     environment |= {"ALL_PROXY": "socks5://localhost:9", "NO_PROXY": "localhost,fe80::/10", "SSL_CERT_FILE": "/gone"}
     command = [sys.executable, str(SCRIPT), "--no-browser"]
-    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as process:
+    ignored = {"preexec_fn": lambda: signals.signal(signals.SIGINT, signals.SIG_IGN)}  # as in a shell's background
+    options = {} if os.name == "nt" else ignored
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True, **options) as process:
         try:
             address = process.stdout.readline().split()[0]
             assert list(temporary.glob("who_speaks_*"))

@@ -50,6 +50,29 @@ def test_ctrl_c_is_one_line_at_once(phase):
     assert (process.returncode, error) == (130, "\nStopped\n")
 
 
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such signals")
+def test_a_program_in_the_background_ignores_ctrl_c_and_ends_when_it_is_told_to():
+    process = subprocess.Popen(
+        [
+            sys.executable,
+            "-c",
+            START.replace("'Stopped'", "'Stopped', names=('SIGINT', 'SIGTERM')") + PHASES["working"],
+        ],
+        env=os.environ | {"PYTHONPATH": str(ROOT / "scripts")},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_IGN),
+    )
+    assert process.stdout.readline() == "ready\n"
+    process.send_signal(signal.SIGINT)
+    with pytest.raises(subprocess.TimeoutExpired):
+        process.wait(0.5)
+    process.send_signal(signal.SIGTERM)
+    _, error = process.communicate(timeout=60)
+    assert (process.returncode, error) == (130, "\nStopped\n")
+
+
 @pytest.mark.parametrize("path", PROGRAMS, ids=lambda path: path.name)
 def test_every_program_ends_so_from_its_first_import_on(path):
     text = path.read_text(encoding="utf-8")
