@@ -2,10 +2,12 @@
 
 import functools
 import os
-from collections.abc import Iterable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import soxr
@@ -31,6 +33,9 @@ ALIKE = 0.3  # correlation of two channels from which the softer one is the othe
 MOST_SEEN = 6  # windows that an answer keeps
 FILES_A_WORKER = 50  # fewer are classified before another process has started
 BATCH = 16  # files a worker classifies before it reports back
+THREADS = 4  # that look for speech in the pieces of one long file; more would hold more pieces in memory
+
+Found = TypeVar("Found")
 
 
 @dataclass(frozen=True)
@@ -183,18 +188,35 @@ def classify_pieces(classifier: Classifier, pieces: Iterable[np.ndarray], *, fil
     the end; it becomes the answer's warning.
     """
     n_samples, found, reasons, rate = 0, _Found(), [], classifier.view.sample_rate
-    for piece in pieces:
-        windows = windows_of(classifier, piece)
+    for length, clipped, windows in _in_threads(
+        functools.partial(_heard, classifier), pieces, classifier.threads or THREADS
+    ):
         if windows.reason:
             reasons.append(windows.reason)
         else:
-            found.add(classifier, windows, n_samples / rate, found.is_clipped or is_clipped(piece))
-        n_samples += len(piece)
+            found.add(classifier, windows, n_samples / rate, clipped)
+        n_samples += length
     seconds = round(n_samples / rate, 3)
     if not found.p_windows:
         reason = next((why for why in reasons if why not in (SILENCE, TOO_SHORT)), reasons[0])
         return Answer(file, "no speech", None, None, None, seconds, 0, reason, "; ".join(report) or None, {}, ())
     return _answer({None: found}, file=file, seconds=seconds, report=report)
+
+
+def _heard(classifier: Classifier, piece: np.ndarray) -> tuple[int, bool, Windows]:
+    return len(piece), is_clipped(piece), windows_of(classifier, piece)
+
+
+def _in_threads(function: Callable[[np.ndarray], Found], pieces: Iterable[np.ndarray], n: int) -> Iterator[Found]:
+    """function(piece) of each piece, in order, computed by so many threads, which are as many pieces ahead."""
+    running: deque[Future[Found]] = deque()
+    with ThreadPoolExecutor(n) as pool:
+        for piece in pieces:
+            running.append(pool.submit(function, piece))
+            if len(running) > n:
+                yield running.popleft().result()
+        while running:
+            yield running.popleft().result()
 
 
 def classify_channels(classifier: Classifier, path: Path, channels: Channels | None, *, file: str) -> Answer | None:

@@ -20,13 +20,14 @@ class Classifier:
     """A trained model, ready to be asked.
 
     predict: uint8 images (images, height, width), and for a model with a speaker encoder float32 mels (images, 100, 40)
-    of the same speech → p_female, shape (images,), before calibration.
+    of the same speech → p_female, shape (images,), before calibration; threads: as `load_classifier` got it.
     """
 
     path: Path
     card: dict
     view: View
     predict: Callable[..., np.ndarray]
+    threads: int = 0
 
 
 def default_model() -> Path:
@@ -53,7 +54,7 @@ def load_classifier(path: Path, *, threads: int = 0) -> Classifier:
         predict = _onnx_predictor(path.with_suffix(".onnx"), card, threads)
     else:
         predict = _torch_predictor(path)
-    return Classifier(path, card, VIEWS[card["view"]], predict)
+    return Classifier(path, card, VIEWS[card["view"]], predict, threads)
 
 
 def _onnx_predictor(path: Path, card: dict, threads: int) -> Callable[..., np.ndarray]:
