@@ -45,19 +45,24 @@ def compare(corpus: Corpus) -> dict[str, dict]:
 
     `corpus`: In view 'mfc'. Returns '32x112' → error_rate, f1_score, images_per_second (in training), ….
     """
-    table = available_images(corpus, load_maps(corpus))
-    drawn = np.random.default_rng(SEED).permutation(len(table))[: N_TRAIN + N_VALID]
-    table = table.iloc[drawn].reset_index(drop=True)
-    n_valid = min(N_VALID, len(table) // 3)
-    split = pd.Series(["valid"] * n_valid + ["train"] * (len(table) - n_valid))
+    table, split = some_images(corpus)
     found = {}
     for size in SIZES:
         name = f"{size[0]}x{size[1]}"
-        recipe = Recipe(image_size=size, epochs=EPOCHS, batch_size=small_batch(len(table) - n_valid))
+        recipe = Recipe(image_size=size, epochs=EPOCHS, batch_size=small_batch(int((split == "train").sum())))
         key = {"images": fingerprint(table, split), "recipe": asdict(recipe), "version": VERSION}
         path = corpus.results / "image_sizes" / f"{name}.json"
         found[name] = cached_json(path, key, partial(_train, corpus, table, split, recipe))
     return found
+
+
+def some_images(corpus: Corpus) -> tuple[pd.DataFrame, pd.Series]:
+    """Draw a table of N_TRAIN + N_VALID of the corpus's images, or of all if they are fewer, and their split."""
+    table = available_images(corpus, load_maps(corpus))
+    drawn = np.random.default_rng(SEED).permutation(len(table))[: N_TRAIN + N_VALID]
+    n_valid = min(N_VALID, len(drawn) // 3)
+    split = pd.Series(["valid"] * n_valid + ["train"] * (len(drawn) - n_valid))
+    return table.iloc[drawn].reset_index(drop=True), split
 
 
 def measure_speed(size: tuple[int, int], *, batch_size: int = Recipe.batch_size, steps: int = 8) -> float:

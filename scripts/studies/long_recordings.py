@@ -1,13 +1,14 @@
 #!/usr/bin/env python3
-"""How long does it take to classify an hour of speech, and how much memory?
+"""How long does it take to classify an hour of speech and a thousand recordings, how much memory, and where does it go?
 
     python scripts/studies/long_recordings.py CORPUS… [--minutes M]
 
 Puts recordings of the named corpora (development sets) together to one WAV in a temporary folder, has it classified by
-`classify_wavs.py --timeline csv`, cold, and writes results/long_recordings.json: wall and processor seconds of all its
-threads, the peak of its memory, and how many times faster than real time that is. Where other programs keep the
-processors busy, the processor seconds are the fairer figure. Beside them stands what inaSpeechSegmenter's author
-writes of its speed, which was not measured here. Linux and macOS.
+`classify_wavs.py --timeline csv`, cold, and 1,000 recordings of the first corpus by `classify_wavs.py`. Writes
+results/long_recordings.json: wall and processor seconds of all threads and processes, the peak of the memory, how many
+times faster than real time that is, and the seconds of each step in one thread. Where other programs keep the
+processors busy, the processor seconds are the fairer figure. Beside them stands what inaSpeechSegmenter's author writes
+of its speed, which was not measured here. Linux and macOS.
 """
 
 import sys
@@ -20,30 +21,40 @@ if __name__ == "__main__":
     end_quietly()  # from here on, whatever is imported
 
 import argparse
+import functools
 import json
 import os
 import subprocess
 import tempfile
 import time
+from collections.abc import Callable
 from datetime import date
+from itertools import cycle, islice
+from typing import TypeVar
 
 import numpy as np
 import pandas as pd
 import soundfile
 
 from speaker_gender.caching import write_json
-from speaker_gender.classifying.classifier import default_model
+from speaker_gender.classifying.classification import as_windows, classify_windows, windows_of
+from speaker_gender.classifying.classifier import default_model, load_classifier
 from speaker_gender.config import RESULTS, ROOT, SAMPLE_RATE, SEED
 from speaker_gender.corpora.corpus import CorpusError
 from speaker_gender.corpora.resolving import resolve_corpus
 from speaker_gender.judging.assessment import unseen_recordings
 from speaker_gender.learning.model_files import ModelError
 from speaker_gender.learning.training import versions
-from speaker_gender.sound.reading import INT16_FULL_SCALE, read_signal
+from speaker_gender.sound.reading import INT16_FULL_SCALE, read_pieces, read_signal
+from speaker_gender.sound.speech import find_speech
+
+Result = TypeVar("Result")
 
 LEVEL = 3_000  # RMS on the int16 scale, to which each recording is brought
+STEPS = ("reading", "finding speech", "images and mel spectrograms", "networks")
 PAUSE = 0.3  # seconds between recordings
 TURN = 8  # recordings of one speaker in a row
+SHORT = 1_000  # recordings that are classified as they are
 PUBLISHED = {
     "tool": "inaSpeechSegmenter",
     "source": "https://github.com/ina-foss/inaSpeechSegmenter/issues/9",
@@ -92,21 +103,22 @@ def write_long_recording(path: Path, recordings: pd.DataFrame, *, seconds: float
     return n_recordings
 
 
-def measure(path: Path, folder: Path) -> tuple[dict, dict]:
-    """Classify a recording from the command line and measure it.
+def measure(paths: list[Path], folder: Path | None = None) -> tuple[dict, list[dict]]:
+    """Classify recordings from the command line and measure it.
 
-    `path`, `folder`: the recording; where its timeline goes. Raises ValueError where it was not classified.
+    `paths`: the recordings. `folder`: where their timelines go, if they are wanted. Raises ValueError where one cannot
+    be read.
 
     Returns
     -------
     measured : dict
-        seconds (of the recording), wall_seconds, processor_seconds, peak_bytes, times_real_time, and the latter by
-        processor seconds.
-    answer : dict
-        As the command line gives it.
+        seconds (of the recordings), wall_seconds, processor_seconds, peak_bytes of one process, times_real_time, and
+        the latter by processor seconds.
+    answers : list of dict
+        As the command line gives them.
     """
-    command: list[str | Path] = [sys.executable, ROOT / "scripts" / "classify_wavs.py", path, "--json"]
-    command += ["--timeline", "csv", "--timeline-folder", folder]
+    command: list[str | Path] = [sys.executable, ROOT / "scripts" / "classify_wavs.py", *paths, "--json"]
+    command += ["--timeline", "csv", "--timeline-folder", folder] if folder else []
     with tempfile.TemporaryFile("w+") as output:
         started = time.perf_counter()
         program = subprocess.Popen(command, stdout=output)
@@ -114,18 +126,44 @@ def measure(path: Path, folder: Path) -> tuple[dict, dict]:
         wall = time.perf_counter() - started
         program.returncode = os.waitstatus_to_exitcode(status)
         output.seek(0)
-        text = output.read()
-    if program.returncode:
-        raise ValueError(f"{path.name}: not classified ({text.strip() or 'no answer'})")
-    answer, processor = json.loads(text), used.ru_utime + used.ru_stime
+        lines = output.read().splitlines()
+    answers, processor = [json.loads(line) for line in lines], used.ru_utime + used.ru_stime
+    unread = [answer for answer in answers if answer["seconds"] is None]
+    if unread or len(answers) < len(paths):
+        raise ValueError(f"{paths[0].name}: not classified ({unread[0]['reason'] if unread else 'no answer'})")
+    seconds = sum(answer["seconds"] for answer in answers)
     return {
-        "seconds": answer["seconds"],
+        "seconds": round(seconds, 1),
         "wall_seconds": round(wall, 2),
         "processor_seconds": round(processor, 2),
         "peak_bytes": used.ru_maxrss * (1 if sys.platform == "darwin" else 1_024),
-        "times_real_time": round(answer["seconds"] / wall, 1),
-        "times_real_time_by_processor_seconds": round(answer["seconds"] / processor, 1),
-    }, answer
+        "times_real_time": round(seconds / wall, 1),
+        "times_real_time_by_processor_seconds": round(seconds / processor, 1),
+    }, answers
+
+
+def seconds_of_steps(paths: list[Path]) -> dict[str, float]:
+    """Seconds that each step of classifying recordings takes in one thread, everything loaded before."""
+    classifier, spent = load_classifier(default_model(), threads=1), dict.fromkeys(STEPS, 0.0)
+    rate = classifier.view.sample_rate
+    classify_windows(classifier, windows_of(classifier, next(read_pieces(paths[0], sample_rate=rate))[: 10 * rate]))
+
+    def timed(step: str, function: Callable[..., Result], *arguments: object) -> Result:
+        started = time.perf_counter()
+        result = function(*arguments)
+        spent[step] += time.perf_counter() - started
+        return result
+
+    for path in paths:
+        pieces = read_pieces(path, sample_rate=rate, report=[])
+        while (piece := timed("reading", next, pieces, None)) is not None:
+            found, reason = timed(
+                "finding speech", functools.partial(find_speech, sample_rate=rate), piece - piece.mean()
+            )
+            windows = timed("images and mel spectrograms", as_windows, classifier, found, reason)
+            if len(found):
+                timed("networks", classify_windows, classifier, windows)
+    return {step: round(seconds, 2) for step, seconds in spent.items()}
 
 
 def main() -> int:
@@ -140,20 +178,30 @@ def main() -> int:
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "long.wav"
             n_recordings = write_long_recording(path, recordings, seconds=60 * options.minutes)
-            measured, answer = measure(path, Path(folder))
+            measured, answers = measure([path], Path(folder))
+            short = [Path(path) for path in islice(cycle(recordings["path"]), SHORT)]
+            measured_short, _ = measure(short)
+            del measured_short["peak_bytes"]  # a child's begins with that of its parent, which has the long recording's
+            steps = {"long": seconds_of_steps([path]), "short": seconds_of_steps(short)}
     except (CorpusError, ModelError, OSError, ValueError) as error:
         print(error, file=sys.stderr)
         return 1
     found: dict = {"date": date.today().isoformat(), "versions": versions(), "cores": os.cpu_count()}
     found |= {"corpora": [corpus.title for corpus in corpora], "recordings": n_recordings}
-    found |= {"measured": measured, "windows": answer["windows"], "published": PUBLISHED}
+    found |= {
+        "measured": measured,
+        "windows": answers[0]["windows"],
+        "short": {"recordings": len(short)} | measured_short,
+    }
+    found |= {"seconds_of_steps": steps, "published": PUBLISHED}
     write_json(RESULTS / "long_recordings.json", found)
     print(
         f"{measured['seconds'] / 60:.0f} minutes: {measured['wall_seconds']:.1f} s ({measured['times_real_time']:.0f} "
         f"times real time), {measured['processor_seconds']:.1f} processor seconds "
         f"({measured['times_real_time_by_processor_seconds']:.0f} times), {measured['peak_bytes'] / 2**20:.0f} MiB; "
-        f"{answer['windows']} windows of {n_recordings} recordings"
+        f"{answers[0]['windows']} windows of {n_recordings} recordings"
     )
+    print(f"{SHORT:,} recordings: {measured_short['wall_seconds']:.1f} s; steps in one thread: {steps}")
     return 0
 
 

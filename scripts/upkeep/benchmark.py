@@ -41,12 +41,9 @@ import scipy.io.wavfile
 import soundfile
 import torch
 from fastai.callback.hook import Hook
-from fastai.learner import Learner
 from fastai.torch_core import to_detach
-from fastai.vision.all import ImageDataLoaders, Resize, error_rate, resnet34, vision_learner
 from PIL import Image
 from skimage.transform import resize
-from torch.utils.flop_counter import FlopCounterMode
 
 from speaker_gender import config
 from speaker_gender.caching import write_json
@@ -59,21 +56,17 @@ from speaker_gender.corpora.resolving import resolve_corpus
 from speaker_gender.images.generation import generate_images, plan_images
 from speaker_gender.images.maps import load_maps, map_images
 from speaker_gender.judging.grad_cam import STAGES, grad_cam
-from speaker_gender.learning.dataset import available_images, decode_images, make_dls
-from speaker_gender.learning.learners import make_learner
+from speaker_gender.learning.dataset import available_images, decode_images
 from speaker_gender.learning.model_files import ModelError
 from speaker_gender.learning.networks import make_network
 from speaker_gender.learning.recipes import Recipe
-from speaker_gender.learning.splits import random_split
 from speaker_gender.learning.training import versions
 from upkeep import baseline_classifier
 
 PAIRS = 5
 RECORDINGS = 1_000  # that images are made of, and that are classified
 HEADERS = 30_000  # WAVs that are listed
-TRAIN, VALID, EPOCHS = 800, 200, 4  # images and epochs of the training that is timed
 MAPS = 128  # images that Grad-CAM explains
-MATRIX = 2_048  # rows and columns of the matrices whose multiplication is timed
 # Older processors lack AVX-512. The libraries' code for it is switched off by these.
 WITHOUT_AVX512 = {
     "ATEN_CPU_CAPABILITY": "avx2",
@@ -178,77 +171,6 @@ def _encoding_and_writing(jpegs: list[bytes], folder: Path) -> tuple[float, floa
             (written / str(index)).write_bytes(jpeg)
 
     return seconds_of(encode), seconds_of(write)
-
-
-def training(corpus: Corpus, folder: Path) -> dict:
-    """ResNet-34 for some epochs: fastai on the JPEGs as they are, compared with the pipeline's small grey images."""
-    table = available_images(corpus, load_maps(corpus))
-    needed = (TRAIN + VALID) // 2
-    if table["gender"].value_counts().min() < needed:
-        raise CorpusError(f"{corpus.images}: to measure training takes {needed} images of each gender")
-    table = table.groupby("gender").sample(n=needed, random_state=SEED).reset_index(drop=True)
-    split = random_split(table["image"])
-    errors: dict[str, list[float]] = {"reference": [], "pipeline": []}
-
-    def reference():
-        errors["reference"].append(_baseline_training(corpus, table, split))
-
-    def pipeline():
-        errors["pipeline"].append(_pipeline_training(corpus, table, split))
-
-    seconds = in_turns(reference, pipeline, pairs=1)
-    rate = _training_operations() / seconds["pipeline"][0]
-    return {
-        "what": "ResNet-34, whole epochs of training with validation",
-        "n": EPOCHS * (TRAIN + VALID),
-        "unit": "images",
-        "seconds": seconds,
-        "validation_error": errors,
-        "share_of_matrix_multiplication_rate": rate / _multiplication_rate(),
-    }
-
-
-def _baseline_training(corpus: Corpus, table: pd.DataFrame, split: pd.Series) -> float:
-    torch.manual_seed(SEED)
-    dls = ImageDataLoaders.from_df(
-        table.assign(is_valid=split == "valid"),
-        path=corpus.images,
-        fn_col="image",
-        label_col="gender",
-        valid_col="is_valid",
-        item_tfms=Resize(224),
-        num_workers=0,
-    )
-    return _validation_error(vision_learner(dls, resnet34, pretrained=False, metrics=error_rate), 3e-3)
-
-
-def _pipeline_training(corpus: Corpus, table: pd.DataFrame, split: pd.Series) -> float:
-    torch.manual_seed(SEED)
-    recipe = Recipe()
-    images = decode_images(corpus, table["image"].tolist(), size=recipe.image_size)
-    dls = make_dls(images, table["gender"], split, batch_size=recipe.batch_size, max_shift=recipe.max_shift)
-    return _validation_error(make_learner(dls, recipe), recipe.learning_rate)
-
-
-def _validation_error(learn: Learner, learning_rate: float) -> float:
-    """Error rate on the validation part after EPOCHS epochs."""
-    with learn.no_bar(), learn.no_logging():
-        learn.fit_one_cycle(EPOCHS, learning_rate)
-    predicted, true = learn.get_preds()
-    return float(error_rate(predicted, true))
-
-
-def _training_operations() -> float:
-    """Floating-point operations of the pipeline's training; validation goes forward only, a third of the work."""
-    with FlopCounterMode(display=False) as counter:
-        make_network(Recipe())(torch.zeros(2, 1, *Recipe().image_size)).sum().backward()
-    return counter.get_total_flops() / 2 * EPOCHS * (TRAIN + VALID / 3)
-
-
-def _multiplication_rate() -> float:
-    """Floating-point operations a second in a product of two large matrices, at best."""
-    matrix = torch.rand(MATRIX, MATRIX)
-    return 2 * MATRIX**3 / min(seconds_of(lambda: matrix @ matrix) for _ in range(10))
 
 
 def grad_cams(corpus: Corpus, folder: Path) -> dict:
@@ -428,9 +350,7 @@ def peak_memory(command: list[str], environment: dict[str, str]) -> int:
     return most
 
 
-STEPS = {
-    step.__name__: step for step in (generation, training, grad_cams, one_file, many_files, headers, memory, notebooks)
-}
+STEPS = {step.__name__: step for step in (generation, grad_cams, one_file, many_files, headers, memory, notebooks)}
 
 
 def _recordings(corpus: Corpus) -> pd.DataFrame:

@@ -120,8 +120,8 @@ def spread(runs: list[dict]) -> str:
     return f"error rate {100 * mean(errors):.2f} ± {100 * stdev(errors):.2f} %, F1 {mean(f1):.4f} ± {stdev(f1):.4f}"
 
 
-def rates(benchmark: dict, scaling: dict) -> dict[str, float]:
-    """Rates of one core, from results/benchmark.json and results/scaling.json.
+def rates(benchmark: dict, scaling: dict, trained: list[dict]) -> dict[str, float]:
+    """Rates of one core, from results/benchmark.json, results/scaling.json and the cards of networks trained here.
 
     Returns images, classification and training (clips or images a second), planning (clips a second whose headers,
     maps, keys and splits are made), memory (bytes a recording of the process that plans) and memory_at_the_start,
@@ -137,11 +137,12 @@ def rates(benchmark: dict, scaling: dict) -> dict[str, float]:
     largest = max(sizes)
     memory, start = np.polyfit(list(sizes), [found["peak_bytes"] for found in sizes.values()], 1)
     reading = scaling["reading"]["found"]
+    epochs = [sum(card["split"].values()) / epoch["seconds"] for card in trained for epoch in card["history"]]
     wrapping = (reading["stored"]["shards"]["bytes"] - reading["stored"]["jpegs"]["bytes"]) / reading["images"]
     return {
         "images": clips["images_a_core_second"],
         "classification": a_core_second(benchmark["many_files"]) / clips["seconds_a_clip"],
-        "training": a_core_second(benchmark["training"]),
+        "training": median(epochs) / scaling["clips"]["cores"],
         "planning": 1 / (sum(sizes[largest]["seconds"].values()) / largest + 1 / clips["headers_a_core_second"]),
         "memory": float(memory),
         "memory_at_the_start": float(start),

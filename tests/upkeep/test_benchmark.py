@@ -17,7 +17,7 @@ from upkeep import benchmark
 @pytest.fixture
 def small(buzz_corpus, monkeypatch, tmp_path):
     """The buzzing corpus with its images, and a benchmark of seconds."""
-    sizes = {"PAIRS": 2, "RECORDINGS": 6, "HEADERS": 40, "TRAIN": 12, "VALID": 6, "EPOCHS": 1, "MAPS": 3}
+    sizes = {"PAIRS": 2, "RECORDINGS": 6, "HEADERS": 40, "MAPS": 3}
     for name, size in (sizes | {"AUDIOMNIST_IMAGES": 300, "BATCHES": 1}).items():
         monkeypatch.setattr(benchmark, name, size)
     for path in buzz_corpus.folder.glob("*/*.wav"):  # the rate that the plain way need not resample
