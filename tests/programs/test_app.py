@@ -1,5 +1,6 @@
 """The page: what it says of a recording, whom it refuses, and the whole of it in headless Chromium."""
 
+import asyncio
 import os
 import re
 import shutil
@@ -252,6 +253,20 @@ def test_a_taken_port_is_one_line(monkeypatch, capsys):
         assert app.main(["--no-browser", "--port", str(port)]) == 1
     errors = capsys.readouterr().err
     assert errors.count("\n") == 1 and str(port) in errors
+
+
+def test_a_full_disk_is_one_line_to_whom_an_upload_was_for(tmp_path):
+    async def full(*_):
+        raise OSError(28, "No space left on device")
+
+    async def send(message):
+        sent.append(message)
+
+    sent = []
+    upload = {"type": "http", "method": "POST", "path": guard.UPLOAD_ROUTE, "headers": []}
+    asyncio.run(guard.with_guard(full, tmp_path)(upload, None, send))
+    assert sent[0]["status"] == 507
+    assert sent[1]["body"].decode() == f"The file could not be stored in {tmp_path}: No space left on device."
 
 
 @pytest.mark.skipif(os.name == "nt", reason="whether a process is alive cannot be asked there")

@@ -17,6 +17,7 @@ ADDRESS = "127.0.0.1"
 FOLDER = "who_speaks_"  # of a process's temporary files, before its number
 # The browser itself refuses whatever is not from here; Gradio's own scripts need the two kinds of 'unsafe'.
 POLICY = "default-src 'self' 'unsafe-inline' 'unsafe-eval' data: blob:; frame-ancestors 'none'"
+UPLOAD_ROUTE = "/gradio_api/upload"
 FILE_ROUTES = ("/gradio_api/file=", "/file=")
 NEEDLESS = ("all_proxy", "http_proxy", "https_proxy", "no_proxy", "ssl_cert_file", "ssl_cert_dir")  # without a network
 
@@ -75,12 +76,19 @@ def with_guard(app, folder: Path):
                 message["headers"] = [*message["headers"], (b"content-security-policy", POLICY.encode())]
             await send(message)
 
-        if scope["type"] == "http" and not (_is_own_request(scope) and _is_own_file(scope, folder)):
-            start = {"type": "http.response.start", "status": 403, "headers": [(b"content-type", b"text/plain")]}
+        async def refuse(status, why):
+            start = {"type": "http.response.start", "status": status, "headers": [(b"content-type", b"text/plain")]}
             await send_with_policy(start)
-            await send({"type": "http.response.body", "body": b"only this page itself may ask for that"})
-            return
-        await app(scope, receive, send_with_policy)
+            await send({"type": "http.response.body", "body": why.encode()})
+
+        if scope["type"] == "http" and not (_is_own_request(scope) and _is_own_file(scope, folder)):
+            return await refuse(403, "only this page itself may ask for that")
+        try:
+            await app(scope, receive, send_with_policy)
+        except OSError as error:
+            if not scope["path"].endswith(UPLOAD_ROUTE):
+                raise
+            await refuse(507, f"The file could not be stored in {folder}: {error.strerror}.")
 
     return application
 
