@@ -137,7 +137,8 @@ def draw(found: dict, corpus: Corpus) -> None:
                 label="_" * min(number, 1) + title,  # matplotlib leaves labels with _ out
             )
     axis.axhline(100 * ERROR, color=NEUTRAL, linestyle=":", label=f"{ERROR:.0%} error")
-    axis.set(xscale="log", yscale="log", xlabel="minutes", ylabel="error on the validation images in %")
+    axis.set(xscale="log", xlabel="minutes", ylabel="error on the validation images in %", ylim=(0, None))
+    axis.xaxis.set_major_formatter("{x:g}")
     axis.legend()
     save_figure(figure, "same_error", corpus)
 

@@ -6,8 +6,8 @@
 Every recording of the corpora is speech: a detector that finds none in it refuses it. So are the same recordings
 changed: trimmed tightly, levelled strongly, with an offset, at 8 kHz, in noise, clipped, whispered; and vowels that are
 held or sung. In the folders (Debian's packages of sounds for drums, games and desktops were used) there is no speech: a
-detector that finds speech there answers what it should not. Writes results/speech_detectors.json, where rows of
-detectors that are measured no longer are kept. WebRTC's detector is measured where `webrtcvad-wheels` is installed.
+detector that finds speech there answers what it should not. Writes results/speech_detectors.json. WebRTC's detector is
+measured where `webrtcvad-wheels` is installed.
 """
 
 import sys
@@ -22,7 +22,6 @@ if __name__ == "__main__":
 import argparse
 import functools
 import importlib.util
-import json
 from collections.abc import Callable
 from datetime import date
 
@@ -195,11 +194,8 @@ def main() -> int:
         rows[f"no speech, {name}"] = shares(found, speech=False)
     if nothing_said:
         rows["no speech, all"] = shares(nothing_said, speech=False)
-    path = RESULTS / "speech_detectors.json"
-    before = json.loads(path.read_text(encoding="utf-8"))["rows"] if path.exists() else {}
-    for name, row in rows.items():
-        row["wrong"] = before.get(name, {}).get("wrong", {}) | row["wrong"]
-    write_json(path, {"date": date.today().isoformat(), "versions": versions(), "rows": before | rows})
+    found_here = {"date": date.today().isoformat(), "versions": versions(), "rows": rows}
+    write_json(RESULTS / "speech_detectors.json", found_here)
     for name, row in rows.items():
         print(f"{name} ({row['recordings']}): " + ", ".join(f"{who} {n} wrong" for who, n in row["wrong"].items()))
     return 0

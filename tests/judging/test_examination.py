@@ -63,7 +63,7 @@ def test_a_network_is_examined_once_and_summarised(buzz_corpus, monkeypatch, cap
     assert found == again and "From the cache" in capsys.readouterr().out
     assert found["images"] == 12 and found["correct"] == 11 and found["sample"] == 8
     assert set(found["mean_maps"]) == set(GENDERS) and np.shape(found["mean_maps"]["male"]) == (3, 25)
-    areas = examination.table_of(found["areas"])
+    areas = map_tests.deletion_areas(examination.table_of(found["curves"]))
     assert areas.index.names == ["gender", "speaker"] and areas.columns[0] == map_tests.OWN and len(areas) == 4
     assert examination.table_of(found["similarities"]).columns[0] == (map_tests.OTHER, "rank_correlation")
     summary = examination.summary({"one": found, "two": found})

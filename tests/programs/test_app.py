@@ -433,7 +433,9 @@ def test_what_was_deleted_does_not_come_back_and_nothing_that_came_at_once_is_lo
     soundfile.write(tmp_path / "long.wav", np.tile(word, 60), SAMPLE_RATE)
     tab.press("male, nine")
     tab.press("female, seven")
-    tab.wait_for_cards(FEMALE.name, MALE.name)
+    tab.press("a dialogue")
+    tab.wait_for_cards("synthetic_dialogue.wav", FEMALE.name, MALE.name)
+    tab.wait_for_status("synthetic_dialogue.wav: mixed (female ")
     with tab.page.expect_response(lambda response: "/upload" in response.url):
         tab.upload(tmp_path / "long.wav")
     tab.press("Delete all")

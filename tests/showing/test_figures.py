@@ -23,3 +23,14 @@ def test_every_network_is_drawn_beside_the_mean():
     figures.draw_differences(axis, pd.concat(dict.fromkeys(names, rows), names=["network", "coefficients"]))
     labels = axis.get_legend_handles_labels()[1]
     assert sorted(labels) == sorted(names)
+
+
+def test_points_stand_at_their_values_with_whiskers_to_the_intervals_ends():
+    axis = Figure().subplots()
+    figures.draw_intervals(axis, {"one": (6.5, 2.8, 11.1), "other": (-2.0, -6.0, 1.0)})
+    (points,), (bars,) = axis.lines, axis.collections
+    assert points.get_xdata().tolist() == [6.5, -2.0] and points.get_ydata().tolist() == [0, 1]
+    ends = [bar[:, 0].tolist() for bar in bars.get_segments()]
+    np.testing.assert_allclose(ends, [[2.8, 11.1], [-6.0, 1.0]])
+    assert [label.get_text() for label in axis.get_yticklabels()] == ["one", "other"]
+    assert axis.get_ylim()[0] > axis.get_ylim()[1], "the first is on top"

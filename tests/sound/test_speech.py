@@ -6,6 +6,7 @@ import soxr
 from conftest import buzz
 
 from speaker_gender.config import RECORDING_SAMPLES, ROOT
+from speaker_gender.sound import speech
 from speaker_gender.sound.reading import read_signal
 from speaker_gender.sound.speech import (
     find_speech,
@@ -199,3 +200,22 @@ def test_what_was_too_loud_is_clipped_also_after_it_was_turned_down(offset):
 def test_sound_as_it_should_be_is_not_clipped():
     assert not any(is_clipped(read_signal(path)) for path in VOICES)
     assert not is_clipped(np.zeros(RATE)) and not is_clipped(WORD + 8_000)
+
+
+@pytest.mark.parametrize(
+    "seconds, heights, found",
+    [
+        (3, [0.5] * 10 + [0.7], False),  # long, and never more than likely
+        (3, [0.7] * 3, False),  # too short
+        (3, [0.9] * 4, True),
+        (3, [0.7] * 12, True),
+        (3, [0.5] * 10 + [0.96], True),
+        (1.5, [0.5] * 10 + [0.7], True),  # a word, perhaps a faint one
+    ],
+)
+def test_in_a_long_recording_one_stretch_has_to_be_convincing(monkeypatch, seconds, heights, found):
+    probability = np.zeros(round(seconds / 0.032), np.float32)
+    probability[10 : 10 + len(heights)] = heights
+    monkeypatch.setattr(speech, "speech_probability", lambda *_, **__: probability)
+    stretches = speech_stretches(np.ones(round(seconds * RATE)), sample_rate=RATE)
+    assert bool(stretches) == found

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from sklearn.metrics import roc_auc_score
 
-from speaker_gender.config import GENDERS, SEED
+from speaker_gender.config import SEED
 from speaker_gender.corpora.corpus import Corpus
 from speaker_gender.judging.evaluation import N_BOOTSTRAP, bootstrap_over_speakers, predicted_gender, scores
 from speaker_gender.learning.calibration import log_odds, probability
@@ -213,6 +213,20 @@ def in_points(gain: dict) -> str:
     return f"{100 * gain['difference']:+.1f} percentage points ({100 * low:+.1f} to {100 * high:+.1f})"
 
 
+def balanced_error(row: dict) -> tuple[float, float, float]:
+    """The balanced error of a `describe` with its interval's edges, in per cent; nan where there is no interval."""
+    low, high = row["intervals"]["balanced_accuracy"]
+    accuracies = np.array([row["scores"]["balanced_accuracy"], high, low], float)  # None becomes nan
+    error, least, most = (100 * (1 - accuracies)).tolist()
+    return error, least, most
+
+
+def points(gain: dict) -> tuple[float, float, float]:
+    """A `paired_difference` with its interval's edges, in percentage points."""
+    difference, low, high = (100 * np.array([gain["difference"], *gain["interval"]], float)).tolist()
+    return difference, low, high
+
+
 SHOWN_SCORES = {"balanced accuracy": "balanced_accuracy", "F1, female": "f1", "ROC AUC": "auc"}
 
 
@@ -237,31 +251,6 @@ def as_table(rows: dict[str, dict]) -> pd.DataFrame:
 def _with_interval(row: dict, score: str) -> str:
     low, high = row["intervals"][score]
     return "" if low is None else f"{row['scores'][score]:.3f} ({low:.3f} to {high:.3f})"
-
-
-def assessments_table(assessments: list[dict]) -> pd.DataFrame:
-    """Tabulate what studies/shipped_model/assess.py wrote: refusals wrong, with and without doubtful labels.
-
-    `assessments`: each with model, corpus, perhaps sample_rate, all, and perhaps doubtful and without_doubtful. Returns
-    one row a corpus and part; as `as_table`, with the correctly classified recordings of each gender.
-    """
-    parts = {}
-    for found in assessments:
-        rate = f" at {found['sample_rate'] / 1_000:g} kHz" if "sample_rate" in found else ""
-        name = f"{found['model']}: {found['corpus']}{rate}"
-        parts[name] = found["all"]
-        if "without_doubtful" in found:
-            parts[f"{name}, without {len(found['doubtful'])} doubtful labels"] = found["without_doubtful"]
-    rows = {
-        name: part.get("all_recordings") or part["recordings"] for name, part in parts.items()
-    }  # older ones: classified
-    table = as_table(rows)
-    for gender in GENDERS:
-        counts = [row["of_gender"][gender] if "of_gender" in row else None for row in rows.values()]
-        table[f"{gender} correct"] = [
-            f"{count['correct']:,} of {count['images']:,}" if count else "" for count in counts
-        ]
-    return table.drop(columns=["accuracy", "F1, female"])
 
 
 def load_image_sizes(corpus: Corpus) -> pd.DataFrame:

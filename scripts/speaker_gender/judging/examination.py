@@ -58,9 +58,9 @@ def examine(
     """Compute a saved network's mean maps, its attention, and the tests of its maps; cached.
 
     Returns images and correct (counts), mean_maps (gender → rows), and the tables shares (see
-    attention.shares_by_speaker), areas (map_tests.deletion_areas) and similarities (map_tests.randomisation_test), each
-    of one row a speaker; read them with `table_of`. sample: how many images the last two are from. Raises ModelError
-    for files that do not fit.
+    attention.shares_by_speaker), curves (map_tests.curves_by_speaker) and similarities (map_tests.randomisation_test),
+    each of one row a speaker; read them with `table_of`. sample: how many images the last two are from. Raises
+    ModelError for files that do not fit.
 
     Parameters
     ----------
@@ -98,7 +98,7 @@ def _examined(
     maps = grad_cam.grad_cam(network, right, card["normalisation"], classes, stage=stage)
     drawn = map_tests.sample_per_speaker(right_table, per_speaker)
     sample = right_table.iloc[drawn]
-    areas = map_tests.deletion_areas(p_female, right[drawn], maps[drawn], sample)
+    curves = map_tests.curves_by_speaker(p_female, right[drawn], maps[drawn], sample)
     similarities = map_tests.randomisation_test(network, card, right[drawn], sample, stage=stage)
     return {
         "images": len(images),
@@ -107,7 +107,7 @@ def _examined(
         "mean_maps": {gender: mean.tolist() for gender, mean in attention.mean_maps(maps, right_table).items()},
         "shares": _json_of(attention.shares_by_speaker(maps, right_table)),
         "sample": len(drawn),
-        "areas": _json_of(areas),
+        "curves": _json_of(curves),
         "similarities": _json_of(similarities),
     }
 
@@ -135,7 +135,8 @@ def summary(examined: dict[str, dict]) -> dict:
     speakers (gender → number of speakers with a correct image), attention, deletion and randomisation: lists of rows,
     see attention.compare_genders, map_tests.compare_orders and map_tests.similarity_table.
     """
-    shares, areas = ({name: table_of(found[part]) for name, found in examined.items()} for part in ("shares", "areas"))
+    shares = {name: table_of(found["shares"]) for name, found in examined.items()}
+    areas = {name: map_tests.deletion_areas(table_of(found["curves"])) for name, found in examined.items()}
     alike = pd.concat([table_of(found["similarities"]) for found in examined.values()])
     speakers = pd.concat(shares.values()).index.unique().get_level_values("gender")
     tables = {

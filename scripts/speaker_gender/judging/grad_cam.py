@@ -1,7 +1,7 @@
 """Where in the image the network looks: Grad-CAM, and what hiding one cepstral coefficient at a time does.
 
 Grad-CAM weights the feature maps of a stage of the network by the gradient of the class's score (Selvaraju et al.,
-arXiv:1610.02391). Whether the network needs what a map points at is measured by map_tests.deletion_areas.
+arXiv:1610.02391). Whether the network needs what a map points at is measured by map_tests.deletion_curves.
 """
 
 from typing import Any

@@ -26,7 +26,7 @@ from speaker_gender.judging.grad_cam import FRACTIONS, STAGES, enlarge, grad_cam
 from speaker_gender.learning.networks import make_network
 from speaker_gender.learning.recipes import Recipe
 
-VERSION = 1  # part of every cache's key: raise it when a change here changes a number
+VERSION = 2  # part of every cache's key: raise it when a change here changes a number
 
 OWN, OTHER, ENERGY, RANDOM = "own map", "another image's map", "sound energy", "random"
 TIE = 1e-6  # cells of equal value are separated at random, not from top to bottom
@@ -136,7 +136,7 @@ def deletion_curves(
     return np.stack(found, axis=1)
 
 
-def deletion_areas(
+def curves_by_speaker(
     predict: Callable[[np.ndarray], np.ndarray],
     images: np.ndarray,
     maps: np.ndarray,
@@ -144,10 +144,10 @@ def deletion_areas(
     *,
     seed: int = SEED,
 ) -> pd.DataFrame:
-    """Measure the area under the deletion curve in each order, averaged over each speaker's images.
+    """Compute the deletion curve in each order, averaged over each speaker's images.
 
-    Returns pd.DataFrame of float: Index (gender, speaker); columns the orders of `deletion_orders`. Areas lie between 0
-    and 1; small ones mean that what went first mattered.
+    Returns pd.DataFrame of float: Index (gender, speaker); columns (order, share of the image that is deleted), see
+    `deletion_orders` and grad_cam.FRACTIONS.
 
     Parameters
     ----------
@@ -161,11 +161,21 @@ def deletion_areas(
         Columns gender (the true one), speaker; a row for each image.
     """
     classes = (table["gender"] != "female").to_numpy().astype(int)
-    areas = {}
+    curves = {}
     for name, order in tqdm(deletion_orders(images, maps, seed=seed).items(), "deletion", unit="order", leave=False):
-        curves = deletion_curves(predict, images, order, classes, seed=seed)
-        areas[name] = np.trapezoid(curves, FRACTIONS, axis=1)
-    return mean_by_speaker(pd.DataFrame(areas), table)
+        found = pd.DataFrame(deletion_curves(predict, images, order, classes, seed=seed), columns=FRACTIONS)
+        curves[name] = mean_by_speaker(found, table)
+    return pd.concat(curves, axis=1)
+
+
+def deletion_areas(curves: pd.DataFrame) -> pd.DataFrame:
+    """Measure the area under each speaker's deletion curves: small ones mean that what went first mattered.
+
+    `curves`: see `curves_by_speaker`. Returns areas between 0 and 1: index (gender, speaker), columns the orders.
+    """
+    orders = curves.columns.unique(level=0)
+    areas = {order: np.trapezoid(curves[order], curves[order].columns.astype(float), axis=1) for order in orders}
+    return pd.DataFrame(areas, index=curves.index)
 
 
 def compare_orders(areas_of_networks: dict[str, pd.DataFrame]) -> pd.DataFrame:

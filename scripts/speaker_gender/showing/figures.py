@@ -95,6 +95,21 @@ def draw_grad_cam(axis: Axes, image: np.ndarray, cam: np.ndarray, *, view: str =
     axis.imshow(cam, cmap="inferno", alpha=0.5, extent=EXTENTS[view], vmin=0, vmax=1, interpolation="bilinear")
 
 
+def draw_intervals(
+    axis: Axes, estimates: dict[str, tuple[float, float, float]], *, colour: str = COLOURS["male"], shift: float = 0
+) -> None:
+    """Draw a point with its interval for each of some methods, one below the other, the first on top.
+
+    `estimates`: name → value, low and high, in per cent or percentage points. `shift`: of all points, downwards, so
+    that a second series finds room.
+    """
+    places = np.arange(len(estimates)) + shift
+    values, low, high = np.array(list(estimates.values()), float).reshape(-1, 3).T
+    axis.hlines(places, low, high, color=colour)
+    axis.plot(values, places, "o", color=colour, markersize=4)
+    axis.set(yticks=range(len(estimates)), yticklabels=list(estimates), ylim=(len(estimates) - 0.5, -0.5))
+
+
 def draw_voice(axes: Sequence[Axes], signal: np.ndarray, f0: np.ndarray, *, colour: str) -> None:
     """Draw a recording's waveform, spectrogram up to 8 kHz, and pitch, one below the other.
 
@@ -178,54 +193,57 @@ def answer_figure(images: np.ndarray, maps: np.ndarray | None, *, view: str) -> 
     return figure
 
 
-def voice_to_answer(
-    signal: np.ndarray, image: np.ndarray, cam: np.ndarray, p_female: float, *, sample_rate: int
-) -> Figure:
-    """Draw one recording's way: its waveform, its image in view `harmonic`, where the model looked, what it predicts.
+def voice_to_answer(signal: np.ndarray, image: np.ndarray, p_female: float, *, sample_rate: int, title: str) -> Figure:
+    """Draw one recording's way: its waveform above its image in view `harmonic`, on one time axis, and the answer.
 
     Returns matplotlib.figure.Figure: Not known to pyplot.
 
     Parameters
     ----------
     signal : np.ndarray, shape (samples,)
-        Any scale.
+        Any scale; at most as long as the image, in whose middle it lies.
     image : np.ndarray of uint8, shape (112, 30)
-    cam : np.ndarray, shape (rows, columns)
-        Values 0…1.
+    title : str
+        Of the waveform.
     """
-    figure = Figure(figsize=(11, 2.6), layout="constrained", dpi=130)
-    wave, grey, looked, answer = figure.subplots(1, 4, width_ratios=(1.2, 1, 1, 0.8))
-    wave.plot(np.arange(len(signal)) / sample_rate * 1_000, signal, color=NEUTRAL, linewidth=0.5)
-    wave.set(title="1 · a voice", xlabel="ms", yticks=[])
-    draw_image(grey, image, view="harmonic")
-    grey.set_title("2 · its image")
-    draw_grad_cam(looked, image, cam, view="harmonic")
-    looked.set_title("3 · where the model looked")
+    figure = Figure(figsize=(9, 3.6), layout="constrained", dpi=130)
+    places = figure.subplot_mosaic(
+        [["wave", "answer"], ["image", "answer"]], width_ratios=(1.6, 1), height_ratios=(1, 2)
+    )
+    wave, seen, answer = (places[name] for name in ("wave", "image", "answer"))
+    draw_image(seen, image, view="harmonic")
+    seen.set_title("2 · its image: the bright bands are harmonics")
+    left, right = HARMONIC_EXTENT[:2]
+    times = (left + right - 1_000 * len(signal) / sample_rate) / 2 + np.arange(len(signal)) / sample_rate * 1_000
+    wave.plot(times, signal, color=NEUTRAL, linewidth=0.5)
+    wave.set(title=f"1 · {title}", xlim=(left, right), yticks=[], xticklabels=[])
     for place, (gender, p) in enumerate(zip(GENDERS, (p_female, 1 - p_female))):
         answer.barh(place, p, height=0.35, color=COLOURS[gender])
         answer.text(0.02, place - 0.22, f"{gender} {p:.1%}", va="bottom")
-    answer.set(title="4 · its answer", xlim=(0, 1), ylim=(1.5, -0.7), yticks=[], xlabel="probability")
+    answer.set(title="3 · the model's answer", xlim=(0, 1), ylim=(1.5, -0.7), yticks=[], xlabel="probability")
     return figure
 
 
 def draw_mean_maps(figure: Figure, maps: dict[str, np.ndarray]) -> None:
-    """Draw the mean Grad-CAM of each gender side by side on one colour scale, so that they can be compared.
+    """Draw mean Grad-CAMs in two rows, women's above men's, on one colour scale, so that they can be compared.
 
     Parameters
     ----------
     figure : matplotlib.figure.Figure
         Without axes.
     maps : dict of str to np.ndarray, shape (rows, columns)
-        Title → map of MFC images, values from 0.
+        Title → map of MFC images, values from 0; a woman's and a man's in turns.
     """
-    axes = figure.subplots(1, len(maps), squeeze=False, sharey=True)[0]
+    axes = figure.subplots(2, -(-len(maps) // 2), squeeze=False, sharex=True, sharey=True)
     greatest = max(np.max(one) for one in maps.values())
-    for axis, (title, one) in zip(axes, maps.items()):
+    for axis, (title, one) in zip(axes.T.flat, maps.items()):
         drawn = axis.imshow(one, cmap="inferno", extent=MFC_EXTENT, vmin=0, vmax=greatest, aspect="auto")
         label_mfc_axes(axis)
         axis.label_outer()
         axis.set_title(title)
-    figure.colorbar(drawn, ax=list(axes), label="mean Grad-CAM")
+    for axis in axes.T.flat[len(maps) :]:
+        axis.remove()
+    figure.colorbar(drawn, ax=axes, label="mean Grad-CAM")
 
 
 def draw_differences(axis: Axes, table, *, of: str = "mean of networks") -> None:

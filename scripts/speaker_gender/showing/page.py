@@ -11,6 +11,7 @@ import json
 import os
 import re
 import shutil
+import tempfile
 import threading
 from collections.abc import Callable
 from dataclasses import replace
@@ -26,19 +27,21 @@ os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
 os.environ["GRADIO_TEMP_DIR"] = str(UPLOADS)
 
 import gradio as gr
+import numpy as np
 from starlette.middleware import Middleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from speaker_gender.caching import shown
 from speaker_gender.classifying.classification import UNSURE, Answer
 from speaker_gender.classifying.classifier import Classifier
-from speaker_gender.config import MY_WAVS, ROOT
-from speaker_gender.showing.analysis import Look, Result, analyse, closer_look, how_often_right
+from speaker_gender.config import MY_WAVS, ROOT, SAMPLE_RATE
+from speaker_gender.showing.analysis import Look, Result, analyse, closer_look, how_often_right, wav_bytes
 from speaker_gender.showing.figures import COLOURS
-from speaker_gender.sound.reading import AudioError
+from speaker_gender.sound.reading import AudioError, read_signal
 
 MOST_BYTES = "1gb"  # of an upload: an hour of stereo WAV at 48 kHz with 24 bits
 SAMPLES = sorted((ROOT / "nbs" / "my_wavs").glob("synthetic_*.wav"))
+PAUSE = 0.6  # seconds between the words of the sample in which two speak
 
 INTRODUCTION = """
 # Who speaks?
@@ -338,6 +341,14 @@ class Page:
         """One of the samples."""
         return self.add([str(path)], [path.name], _visit(request))[:2]
 
+    def add_dialogue(self, request: gr.Request):
+        """The samples one after the other."""
+        path = Path(tempfile.mkdtemp(dir=UPLOADS)) / "synthetic_dialogue.wav"
+        words = [read_signal(sample) for sample in SAMPLES]
+        spoken = [part for word in words for part in (word, np.zeros(round(PAUSE * SAMPLE_RATE)))]
+        path.write_bytes(wav_bytes(np.concatenate(spoken), sample_rate=SAMPLE_RATE))
+        return self.add([str(path)], [path.name], _visit(request))[:2]
+
     def act(self, command: str, request: gr.Request) -> tuple[str, str]:
         """What a button or a slider in the results asks for: '["delete", 3, null]', see cards."""
         visit = _visit(request)
@@ -403,8 +414,9 @@ def build_page(classifier: Classifier) -> gr.Blocks:
             label = "Or sound files: voice messages, MP3, WAV, films; up to an hour"
             files = gr.File(file_count="multiple", label=label, height=150)
         with gr.Row(elem_id="samples"):
-            gr.Markdown("Or a synthetic voice:")
+            gr.Markdown("Or synthetic voices:")
             samples = [gr.Button(_title(path), size="sm", min_width=120) for path in SAMPLES]
+            dialogue = gr.Button("a dialogue", size="sm", min_width=120)
         status = gr.HTML("", elem_id="status")
         results = gr.HTML("", elem_id="results")
         command = gr.Textbox(elem_id="command", label="what the results ask for")
@@ -415,6 +427,7 @@ def build_page(classifier: Classifier) -> gr.Blocks:
         files.upload(own.add_files, files, [results, status, files], **listening)
         for path, button in zip(SAMPLES, samples):
             button.click(_event(own.add_sample, path), None, [results, status], **listening)
+        dialogue.click(_event(own.add_dialogue), None, [results, status], **listening)
         command.change(own.act, command, [results, status], **QUIET)
         page.load(_event(_visit), None, visit, **QUIET)
         page.load(js=ON_LOAD)

@@ -17,7 +17,7 @@ import soxr
 from speaker_gender.config import RECORDING_SAMPLES, SAMPLE_RATE, WORKING_RATE
 from speaker_gender.sound.reading import INT16_FULL_SCALE
 
-VERSION = 3  # part of the keys of what depends on it: raise it when a change here changes what is taken for speech
+VERSION = 4  # part of the keys of what depends on it: raise it when a change here changes what is taken for speech
 
 FRAME, CONTEXT, STATE = 512, 64, 128  # samples at 16 kHz that the network gets at a time, and before them; its memory
 FRAMES_AT_ONCE = 512  # 16 s
@@ -28,6 +28,9 @@ THRESHOLD, LOW_THRESHOLD = 0.6, 0.35  # probability at which speech begins, and 
 SILENCE = -84  # dBFS of the loudest sample; AudioMNIST's quietest recording has -40
 MIN_SECONDS = 0.1  # of a recording
 MIN_SPEECH = 3  # frames in a row of a recording that is longer than a window: music has chance ones
+# In so long a recording one stretch has to be convincing: its probabilities add up to as much, and a stretch of many
+# frames has a high mean or peak. Music and noise have long stretches of half a probability.
+LONG_SECONDS, LEAST_SUM, MANY_FRAMES, HIGH_MEAN, HIGH_PEAK = 2, 2.4, 9, 0.58, 0.95
 LONGEST_GAP = 0.2  # seconds: a plosive's closure within a word is shorter
 MARGIN = 0.1  # seconds of surroundings around speech, as in AudioMNIST
 # Of the peak, which resampling raises above where a recording was clipped; of the samples. Speech has less than 0.01.
@@ -132,10 +135,16 @@ def speech_stretches(signal: np.ndarray, *, sample_rate: int, fewest: int = MIN_
     """
     probability = speech_probability(signal, sample_rate=sample_rate)
     frame, margin, gap = (round(seconds * sample_rate) for seconds in (FRAME / WORKING_RATE, MARGIN, LONGEST_GAP))
+    runs = [
+        (first, last)
+        for first, last in _runs(probability >= LOW_THRESHOLD)
+        if last + 1 - first >= fewest and probability[first : last + 1].max() >= THRESHOLD
+    ]
+    is_long = len(signal) > LONG_SECONDS * sample_rate
+    if is_long and not any(_is_convincing(probability[first : last + 1]) for first, last in runs):
+        return []
     found: list[tuple[int, int]] = []
-    for first, last in _runs(probability >= LOW_THRESHOLD):
-        if last + 1 - first < fewest or probability[first : last + 1].max() < THRESHOLD:
-            continue
+    for first, last in runs:
         start, stop = first * frame, min((last + 1) * frame, len(signal))
         if found and start - found[-1][1] <= gap:
             start = found.pop()[0]
@@ -145,6 +154,11 @@ def speech_stretches(signal: np.ndarray, *, sample_rate: int, fewest: int = MIN_
         (max(start - margin, low), min(stop + margin, high))
         for (start, stop), low, high in zip(found, edges, edges[1:])
     ]
+
+
+def _is_convincing(probability: np.ndarray) -> bool:
+    is_high = probability.mean() >= HIGH_MEAN or probability.max() >= HIGH_PEAK
+    return bool(probability.sum() >= LEAST_SUM and (len(probability) < MANY_FRAMES or is_high))
 
 
 def _runs(active: np.ndarray) -> list[tuple[int, int]]:
