@@ -39,10 +39,9 @@ from speaker_gender.images.mfc import N_FRAMES, N_MFCC
 from speaker_gender.learning.dataset import decode_images, make_dls
 from speaker_gender.learning.learners import make_learner
 from speaker_gender.learning.recipes import Recipe
-from speaker_gender.learning.training import VERSION, fingerprint
+from speaker_gender.learning.training import VERSION, fingerprint, machine
 from speaker_gender.showing.figures import COLOURS, NEUTRAL, save_figure, use_style
 from studies.compare_image_sizes import some_images
-from upkeep.benchmark import machine
 
 ERROR = 0.04  # of the validation images
 PIPELINE = Recipe(image_size=(N_MFCC, N_FRAMES), epochs=8)

@@ -23,7 +23,6 @@ import argparse
 import io
 import json
 import os
-import platform
 import re
 import subprocess
 import tempfile
@@ -60,7 +59,7 @@ from speaker_gender.learning.dataset import available_images, decode_images
 from speaker_gender.learning.model_files import ModelError
 from speaker_gender.learning.networks import make_network
 from speaker_gender.learning.recipes import Recipe
-from speaker_gender.learning.training import versions
+from speaker_gender.learning.training import machine
 from upkeep import baseline_classifier
 
 PAIRS = 5
@@ -375,15 +374,6 @@ def summary(found: dict) -> str:
     low, high = found["ratio"]["range"]
     rate = f"{found['n'] / np.median(found['seconds']['pipeline']):,.1f} {found['unit']}/s"
     return f"{found['what']}: {found['ratio']['median']:.1f} × ({low:.1f} to {high:.1f}), {rate}"
-
-
-def machine() -> dict:
-    """The machine and the versions of its packages, as results/benchmark.json reports them."""
-    cpu = platform.processor() or platform.machine()
-    if Path("/proc/cpuinfo").exists():
-        named = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
-        cpu = named[0].partition(":")[2].strip() if named else cpu
-    return {"cpu": cpu, "cores": os.cpu_count(), "system": platform.system()} | versions()
 
 
 def main() -> int:

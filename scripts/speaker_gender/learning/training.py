@@ -6,6 +6,7 @@ safetensors file beside a JSON card that describes it. Neither can run code when
 """
 
 import importlib.metadata
+import os
 import platform
 from dataclasses import asdict
 from datetime import date
@@ -265,3 +266,12 @@ def versions() -> dict[str, str]:
     """Return the versions of Python and of the packages that results depend on."""
     packages = ("torch", "torchvision", "fastai", "librosa", "scikit-image", "numpy", "pillow")
     return {"python": platform.python_version()} | {name: importlib.metadata.version(name) for name in packages}
+
+
+def machine() -> dict[str, object]:
+    """Return this machine's processor, its number of cores and its system, and the versions of the packages."""
+    cpu, cpuinfo = platform.processor() or platform.machine(), Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        named = [line for line in cpuinfo.read_text().splitlines() if line.startswith("model name")]
+        cpu = named[0].partition(":")[2].strip() if named else cpu
+    return {"cpu": cpu, "cores": os.cpu_count(), "system": platform.system(), **versions()}
