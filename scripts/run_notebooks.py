@@ -84,6 +84,25 @@ class StreamingClient(NotebookClient):
                 os.kill(self.km.provisioner.pid, signal.SIGTERM)
 
 
+def _set_environment(options: argparse.Namespace) -> None:
+    """What the kernels get, and the project's modules, which are imported afterwards."""
+    # fastai 2.8 compiles a function at import in a way that torch 2.14 warns of; no reader can do anything about it.
+    os.environ.setdefault("PYTHONWARNINGS", "ignore:`torch.jit.script` is deprecated:FutureWarning")
+    # A thread that waits should not spin: training beside other programs would be several times slower.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    os.environ.pop("MPLBACKEND", None)  # a kernel draws into its notebook only where none is named
+    os.environ.pop("JUPYTER_PATH", None)  # another python3 kernel may be there
+    os.environ["JUPYTER_PREFER_ENV_PATH"] = "1"
+    os.environ["IPYTHONDIR"] = os.path.join(sys.prefix, "share", "ipython")  # nor does a user's startup file run
+    if options.recompute or os.environ.get("RECOMPUTE") == "1":
+        os.environ["RECOMPUTE"] = str(int(time.time()))  # what is older, so that no notebook repeats another's work
+    if options.corpus:
+        os.environ["CORPUS"] = options.corpus
+    if options.smoke:
+        os.environ |= {"SMOKE": "1", "CORPUS": "demo"}
+        os.environ.setdefault("WORKSPACE", tempfile.mkdtemp(prefix="gender_smoke_"))
+
+
 def main() -> int:
     """Run the command line; returns the exit status."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -100,21 +119,7 @@ def main() -> int:
     if unknown:
         parser.error(f"no notebook {unknown[0]} in nbs/; there are {' '.join(path.name[:2] for path in every)}")
 
-    # fastai 2.8 compiles a function at import in a way that torch 2.14 warns of; no reader can do anything about it.
-    os.environ.setdefault("PYTHONWARNINGS", "ignore:`torch.jit.script` is deprecated:FutureWarning")
-    # A thread that waits should not spin: training beside other programs would be several times slower.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    os.environ.pop("MPLBACKEND", None)  # a kernel draws into its notebook only where none is named
-    os.environ.pop("JUPYTER_PATH", None)  # another python3 kernel may be there
-    os.environ["JUPYTER_PREFER_ENV_PATH"] = "1"
-    os.environ["IPYTHONDIR"] = os.path.join(sys.prefix, "share", "ipython")  # nor does a user's startup file run
-    if options.recompute or os.environ.get("RECOMPUTE") == "1":
-        os.environ["RECOMPUTE"] = str(int(time.time()))  # what is older, so that no notebook repeats another's work
-    if options.corpus:
-        os.environ["CORPUS"] = options.corpus
-    if options.smoke:
-        os.environ |= {"SMOKE": "1", "CORPUS": "demo"}
-        os.environ.setdefault("WORKSPACE", tempfile.mkdtemp(prefix="gender_smoke_"))
+    _set_environment(options)
 
     from speaker_gender.config import WORKSPACE, find_home
     from speaker_gender.corpora.corpus import CorpusError

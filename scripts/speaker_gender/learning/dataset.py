@@ -154,19 +154,13 @@ def make_dls(
     speakers: np.ndarray | None = None,
     digits: np.ndarray | None = None,
 ) -> DataLoaders:
-    """Make fastai DataLoaders over grey images.
-
-    The batches hold normalised images, float32 (batch, channels, height, width), and classes.
+    """Make fastai DataLoaders over grey images: float32 (batch, channels, height, width), normalised, and classes.
 
     Parameters
     ----------
     images : np.ndarray of uint8, shape (images, height, width) or (images, channels, height, width)
-    genders : pd.Series of str
-        Of each image. Classes are 0 female, 1 male.
-    split : pd.Series of str
-        Part of each image; 'train' and 'valid' are used.
-    batch_size : int
-        Of the training part.
+    genders, split : pd.Series of str
+        Of each image: its class (0 female, 1 male), and its part, of which 'train' and 'valid' are used.
     max_shift : float
         See `TimeShift`.
     stats : tuple of float, optional
@@ -193,16 +187,14 @@ def make_dls(
     transforms = [[image], [gender, Categorize(vocab=list(GENDERS), sort=False)]]
     transforms += [[number_of(kind)] for kind in (speakers, digits) if kind is not None]
     datasets = Datasets(range(len(images)), transforms, splits=parts, n_inp=1)
+    has_gpu = torch.cuda.is_available()
+    normalise = Normalize.from_stats([mean], [std], cuda=has_gpu)
     return datasets.dataloaders(
         bs=batch_size,
         val_bs=256,
         num_workers=0,
-        device=torch.device("cuda" if torch.cuda.is_available() else "cpu"),
-        after_batch=[
-            IntToFloatTensor(),
-            TimeShift(max_shift),
-            Normalize.from_stats([mean], [std], cuda=torch.cuda.is_available()),
-        ],
+        device=torch.device("cuda" if has_gpu else "cpu"),
+        after_batch=[IntToFloatTensor(), TimeShift(max_shift), normalise],
     )
 
 

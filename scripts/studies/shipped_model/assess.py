@@ -98,8 +98,7 @@ def main() -> int:
         predictions = predict_recordings(model, recordings, sample_rate=options.sample_rate)
         found: dict[str, Any] = {"corpus": title, "model": model.stem}
         found |= {"date": date.today().isoformat(), "versions": versions()}
-        if options.sample_rate:
-            found["sample_rate"] = options.sample_rate
+        found |= {"sample_rate": options.sample_rate} if options.sample_rate else {}
         found["all"] = figures(predictions)
         if "language" in recordings:
             families = recordings["language"].map(lambda language: FAMILIES.get(language[:2], "other"))
