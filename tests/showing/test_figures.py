@@ -16,6 +16,12 @@ def test_mean_maps_side_by_side_have_one_colour_scale():
     assert len(figure.axes) == 3, "two maps and one bar"
 
 
+def test_a_gender_without_a_map_leaves_no_empty_picture():
+    figure = Figure(layout="constrained")
+    figures.draw_mean_maps(figure, {"male": np.full((4, 14), 0.6)})
+    assert len(figure.axes) == 2, "one map and one bar"
+
+
 def test_every_network_is_drawn_beside_the_mean():
     rows = pd.DataFrame({"difference": [0.1, -0.1], "low": [0.0, -0.2], "high": [0.2, 0.0]}, index=["0–5", "6–11"])
     names = ["seed42", "seed43", "mean of networks"]

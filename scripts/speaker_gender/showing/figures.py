@@ -241,9 +241,10 @@ def draw_mean_maps(figure: Figure, maps: dict[str, np.ndarray]) -> None:
         label_mfc_axes(axis)
         axis.label_outer()
         axis.set_title(title)
-    for axis in axes.T.flat[len(maps) :]:
+    used, unused = list(axes.T.flat[: len(maps)]), axes.T.flat[len(maps) :]
+    for axis in unused:
         axis.remove()
-    figure.colorbar(drawn, ax=axes, label="mean Grad-CAM")
+    figure.colorbar(drawn, ax=used, label="mean Grad-CAM")
 
 
 def draw_differences(axis: Axes, table, *, of: str = "mean of networks") -> None:

@@ -28,9 +28,9 @@ THRESHOLD, LOW_THRESHOLD = 0.6, 0.35  # probability at which speech begins, and 
 SILENCE = -84  # dBFS of the loudest sample; AudioMNIST's quietest recording has -40
 MIN_SECONDS = 0.1  # of a recording
 MIN_SPEECH = 3  # frames in a row of a recording that is longer than a window: music has chance ones
-# In so long a recording one stretch has to be convincing: its probabilities add up to as much, and a stretch of many
-# frames has a high mean or peak. Music and noise have long stretches of half a probability.
-LONG_SECONDS, LEAST_SUM, MANY_FRAMES, HIGH_MEAN, HIGH_PEAK = 2, 2.4, 9, 0.58, 0.95
+# In a recording that is longer than a take of the recorder one stretch has to be convincing: its probabilities add up
+# to as much, and if it has many frames, their mean or peak is high. Music has long ones of half a probability.
+LONG_SECONDS, LEAST_SUM, MANY_FRAMES, HIGH_MEAN, HIGH_PEAK = 2.3, 2.4, 9, 0.58, 0.95
 LONGEST_GAP = 0.2  # seconds: a plosive's closure within a word is shorter
 MARGIN = 0.1  # seconds of surroundings around speech, as in AudioMNIST
 # Of the peak, which resampling raises above where a recording was clipped; of the samples. Speech has less than 0.01.
