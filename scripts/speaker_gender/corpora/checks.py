@@ -163,7 +163,7 @@ def labels_checked(inspected: pd.DataFrame) -> str:
     counts = _voices(inspected)["gender"].value_counts().reindex(GENDERS, fill_value=0)
     if counts.min() == 0:
         lacking = " and ".join(gender for gender in GENDERS if not counts[gender])
-        return f"labels were compared with the pitch of no speaker: too few recordings of {lacking} speakers available"
+        return f"no label was checked: too few recordings of {lacking} speakers available"
     return f"labels were compared with the pitch of {counts.sum()} of {inspected['speaker'].nunique()} speakers"
 
 
