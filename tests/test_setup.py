@@ -77,7 +77,7 @@ class Project:
         """Exit status, output, and what uv was asked to do."""
         self.log.unlink(missing_ok=True)
         process = self.start(*command, **variables)
-        output, _ = process.communicate(timeout=100)
+        output, _ = process.communicate(timeout=300)
         return process.returncode, output, self.log.read_text().splitlines() if self.log.exists() else []
 
     def __truediv__(self, name: str) -> Path:
@@ -167,7 +167,7 @@ def test_three_at_once_install_once(project, tmp_path):
     os.killpg(first.pid, signal.SIGKILL)
     first.wait()
     for other in others:
-        assert other.communicate(timeout=100)[0].endswith("started 01\n") and other.returncode == 0
+        assert other.communicate(timeout=300)[0].endswith("started 01\n") and other.returncode == 0
     assert project.log.read_text().count("compiled") == 1
 
 

@@ -5,7 +5,6 @@ import itertools
 import json
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import espeakng_loader
@@ -198,11 +197,9 @@ def test_folder_of_something_else_is_left_alone(tmp_path):
 # Failures are errors, not hangs
 
 
-def fails_soon(folder: Path, match: str) -> None:
-    start = time.monotonic()
+def fails_in_one_line(folder: Path, match: str) -> None:
     with pytest.raises(RuntimeError, match=match) as error:
         make_demo_corpus(folder, n_speakers=6, n_repetitions=1, n_workers=2)
-    assert time.monotonic() - start < 10
     assert "\n" not in str(error.value)
     assert not (folder / "audioMNIST_meta.txt").exists()
 
@@ -219,7 +216,7 @@ def test_a_synthesis_that_hangs_is_an_error(tmp_path, monkeypatch):
 
 def test_missing_data_is_an_error(tmp_path, monkeypatch):
     monkeypatch.setattr(espeakng_loader, "get_data_path", lambda: str(tmp_path / "nowhere"))
-    fails_soon(tmp_path / "corpus", "synthesis of speaker 0[1-6] failed .*FileNotFoundError.*nowhere")
+    fails_in_one_line(tmp_path / "corpus", "synthesis of speaker 0[1-6] failed .*FileNotFoundError.*nowhere")
 
 
 def test_path_too_long_for_espeak_is_an_error(tmp_path, monkeypatch):
@@ -227,14 +224,14 @@ def test_path_too_long_for_espeak_is_an_error(tmp_path, monkeypatch):
     deep.mkdir()
     for variable in ("TMPDIR", "TEMP", "TMP"):
         monkeypatch.setenv(variable, str(deep))
-    fails_soon(tmp_path / "corpus", "eSpeak NG did not start")
+    fails_in_one_line(tmp_path / "corpus", "eSpeak NG did not start")
 
 
 def test_killed_worker_is_an_error(tmp_path, monkeypatch):
     killed = ["-c", "import os, signal; os.kill(os.getpid(), signal.SIGKILL)"]
     run = demo.subprocess.run
     monkeypatch.setattr(demo.subprocess, "run", lambda command, **kwargs: run(command[:1] + killed, **kwargs))
-    fails_soon(tmp_path / "corpus", "exit code -9")
+    fails_in_one_line(tmp_path / "corpus", "exit code -9")
 
 
 # Sound

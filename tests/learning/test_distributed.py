@@ -124,7 +124,7 @@ def test_processes_that_are_stopped_go_on_to_the_same_weights(voices, whole):
         assert stopped.poll() is None, stopped.communicate()[1]
         time.sleep(0.01)
     stopped.terminate()
-    stopped.communicate(timeout=60)
+    stopped.communicate(timeout=300)
     assert checkpoint.exists(), "there is something left to do"
     assert "Resumed after epoch" in finish(start(voices, "--epochs", EPOCHS, "--name", "stopped"))
     assert len(card(voices, "stopped")["history"]) == int(EPOCHS) and not checkpoint.exists()

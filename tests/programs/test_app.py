@@ -1,6 +1,7 @@
 """The page: what it says of a recording, whom it refuses, and the whole of it in headless Chromium."""
 
 import asyncio
+import io
 import os
 import re
 import shutil
@@ -375,19 +376,36 @@ def tab(request, server, chromium):
     opened.page.context.close()
 
 
+def pictures(otherwise: Path) -> Path:
+    """Where pictures of the page go: with UPDATE_PNGS=1 to those that README shows."""
+    return ROOT / "pngs" if os.environ.get("UPDATE_PNGS") else otherwise
+
+
+def write_filmstrip(screenshots: list[bytes], path: Path) -> None:
+    """Write screenshots of one size side by side."""
+    frames = [np.asarray(Image.open(io.BytesIO(shot)).convert("RGB")) for shot in screenshots]
+    gap = np.full((len(frames[0]), 24, 3), 255, np.uint8)
+    Image.fromarray(np.hstack([frames[0], *(part for frame in frames[1:] for part in (gap, frame))])).save(path)
+
+
 def uploads(folder: Path) -> set[Path]:
     """The sound files that the page holds, of all its visitors."""
     return {path for path in folder.glob("*/who_speaks_*/**/*") if path.is_file() and path.stat().st_size}
 
 
 @pytest.mark.slow
-def test_what_is_said_into_the_microphone_is_answered_and_forgotten(server, tab):
+def test_what_is_said_into_the_microphone_is_answered_and_forgotten(server, tab, tmp_path):
     before = uploads(server[1])
+    shots = [tab.page.screenshot()]
     tab.press("Record")
     tab.page.get_by_role("button", name="Stop", exact=True).wait_for()
     tab.page.wait_for_timeout(1_500)  # of speech
+    shots.append(tab.page.screenshot())
     tab.press("Stop")
     tab.page.wait_for_selector(".card .said")
+    shots.append(tab.page.screenshot())
+    if tab.page.viewport_size == SIZES["phone"]:
+        write_filmstrip(shots, pictures(tmp_path) / "page_filmstrip.png")
     newest = tab.page.locator(".card h3").first.inner_text()
     assert newest.startswith("Recording ") and tab.page.locator(".card .said").first.inner_text() == "female"
     tab.wait_for_status(f"{newest}: female (female ")
@@ -449,7 +467,6 @@ def test_what_was_deleted_does_not_come_back_and_nothing_that_came_at_once_is_lo
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
 @pytest.mark.parametrize("size", SIZES)
 def test_the_page_is_pictured(server, chromium, size, dark, dialogue, tmp_path):
-    """With UPDATE_PNGS=1 the pictures that README shows are made anew."""
     tab = Tab(chromium, server[0], size, dark=dark)
     tab.press("female, seven")
     tab.wait_for_status(f"{FEMALE.name}: female (")
@@ -460,8 +477,7 @@ def test_the_page_is_pictured(server, chromium, size, dark, dialogue, tmp_path):
     assert tab.fits()
     texts = "[...document.querySelectorAll('p, button')].filter(e => e.innerText.length > 10)"
     assert tab.page.evaluate(f"{texts}.filter(e => e.offsetWidth < 60).length") == 0, "a text is too narrow to read"
-    folder = ROOT / "pngs" if os.environ.get("UPDATE_PNGS") else tmp_path
-    picture = folder / f"page_{size}_{'dark' if dark else 'light'}.png"
+    picture = pictures(tmp_path) / f"page_{size}_{'dark' if dark else 'light'}.png"
     tab.page.evaluate("scrollTo(0, 0)")
     clip = {"x": 0, "y": 0, "width": SIZES[size]["width"], "height": 1_500}
     tab.page.screenshot(path=picture, full_page=True, clip=clip)

@@ -241,7 +241,7 @@ def test_nothing_but_zeros_is_a_question_of_permission_or_mute(system, word):
 def run(*arguments, environment):
     command = [sys.executable, str(SCRIPT), *arguments]
     return subprocess.run(
-        command, env=environment, capture_output=True, text=True, timeout=60, stdin=subprocess.DEVNULL
+        command, env=environment, capture_output=True, text=True, timeout=300, stdin=subprocess.DEVNULL
     )
 
 
@@ -302,7 +302,7 @@ def virtual_microphone(environment, tmp_path):
     quiet = {"env": environment, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     started = [subprocess.Popen(server, **quiet)]
     try:
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 120
         while subprocess.run(["pactl", "set-default-source", "real"], **quiet, check=False).returncode:
             assert time.monotonic() < deadline, "PulseAudio did not start"
             time.sleep(0.1)
@@ -311,7 +311,7 @@ def virtual_microphone(environment, tmp_path):
     finally:
         for process in reversed(started):
             process.terminate()
-            process.wait(timeout=10)
+            process.wait(timeout=300)
 
 
 @pytest.mark.slow

@@ -46,7 +46,7 @@ def test_ctrl_c_is_one_line_at_once(phase):
     )
     assert process.stdout.readline() == "ready\n"
     os.killpg(process.pid, signal.SIGINT)
-    _, error = process.communicate(timeout=60)
+    _, error = process.communicate(timeout=300)
     assert (process.returncode, error) == (130, "\nStopped\n")
 
 
@@ -69,7 +69,7 @@ def test_a_program_in_the_background_ignores_ctrl_c_and_ends_when_it_is_told_to(
     with pytest.raises(subprocess.TimeoutExpired):
         process.wait(0.5)
     process.send_signal(signal.SIGTERM)
-    _, error = process.communicate(timeout=60)
+    _, error = process.communicate(timeout=300)
     assert (process.returncode, error) == (130, "\nStopped\n")
 
 

@@ -315,7 +315,7 @@ def test_ctrl_c_ends_it_at_once_and_without_a_traceback(tmp_path):
         while not any(os.path.realpath(one).endswith("/0.wav") for one in opened.iterdir()):
             time.sleep(0.01)
         os.killpg(program.pid, signal.SIGINT)
-        out, err = program.communicate(timeout=60)
+        out, err = program.communicate(timeout=300)
     assert program.returncode == 130 and err == "\nStopped\n" and not out
 
 

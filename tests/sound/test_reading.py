@@ -114,7 +114,7 @@ def test_what_other_programs_write_is_read_too(tmp_path, program):
     source, path = tmp_path / "source.wav", tmp_path / "sound.wav"
     soundfile.write(source, REFERENCE / 32_768, RATE, subtype="PCM_16")
     options = {"ffmpeg": ["-loglevel", "error", "-i", source, "-c:a", "pcm_s24le"], "sox": [source, "-b", "24"]}
-    subprocess.run([program, *options[program], path], check=True, timeout=60)
+    subprocess.run([program, *options[program], path], check=True, timeout=300)
     assert error_of(read_signal(path, sample_rate=RATE), REFERENCE) < 0.001
 
 

@@ -19,12 +19,13 @@ def test_each_run_ends_at_the_error_and_is_kept(buzz_corpus, monkeypatch, capsys
     monkeypatch.setattr(same_error, "ERROR", 1.0)
     found = same_error.compare(buzz_corpus)
     assert [len(run["epochs"]) for run in found["pipeline"] + found["baseline"]] == [1, 1, 1]
-    assert len(same_error.seconds_to_error(found["pipeline"])) == 2
+    assert not same_error.ratio(found)["at_least"]
     again = json.loads(json.dumps(found))
     assert same_error.compare(buzz_corpus) == again and capsys.readouterr().out.count("From the cache") == 3
     monkeypatch.setattr(same_error, "ERROR", -1.0)
     found = same_error.compare(buzz_corpus)
     assert [len(run["epochs"]) for run in found["pipeline"] + found["baseline"]] == [3, 3, 2]
     seconds = [epoch["seconds"] for epoch in found["pipeline"][0]["epochs"]]
-    assert seconds == sorted(seconds) and not same_error.seconds_to_error(found["pipeline"])
+    assert seconds == sorted(seconds)
+    assert same_error.ratio(found)["at_least"] and not any(map(same_error.has_reached, found["pipeline"]))
     same_error.draw(found, buzz_corpus)

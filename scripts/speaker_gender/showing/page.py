@@ -80,7 +80,7 @@ STYLE = """
     gap: 1rem; align-items: start; }
 .card { border: 1px solid var(--border-color-primary); border-radius: 12px; padding: 1rem !important;
     background: var(--background-fill-primary); min-width: 0 !important; gap: 0.75rem !important; }
-.card h2 { font-size: 1rem; font-weight: 600; margin: 0; overflow-wrap: anywhere; }
+.card h3 { font-size: 1rem; font-weight: 600; margin: 0; overflow-wrap: anywhere; }
 .card .said { font-size: 2rem; font-weight: 700; line-height: 1.2; margin: 0.25rem 0 0.5rem; }
 .card .reason { font-size: 1.05rem; margin: 0.5rem 0; }
 .card .note { font-size: 0.9rem; margin: 0.25rem 0; }
