@@ -14,12 +14,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from speaker_gender import parallel
 from speaker_gender.config import ROOT
 from speaker_gender.corpora.audiomnist import METADATA, load_recordings
 from speaker_gender.corpora.corpus import Corpus
 from speaker_gender.images.generation import generate_images
 from speaker_gender.learning.voices import Source, augmented_images
 from speaker_gender.parallel import ClusterError, in_parallel, n_workers
+from studies import generate_images as generation_program
 
 OPTIONAL = ("dask", "distributed", "webdataset", "accelerate", "bokeh")  # pandas itself imports pyarrow where it is
 EVERYTHING = f"""
@@ -264,15 +266,18 @@ def test_batches_that_kill_their_workers_are_one_line(tmp_path, monkeypatch):
     assert "\n" not in str(error.value)
 
 
-@pytest.mark.slow
-def test_no_scheduler_is_one_line(buzz_corpus, tmp_path):
+def test_no_scheduler_is_one_line(buzz_corpus, monkeypatch, capsys):
     pytest.importorskip("distributed", reason="Dask is missing: requirements-cluster.txt")
-    program = generation(buzz_corpus, tmp_path, "tcp://127.0.0.1:9")
-    _, error = program.communicate(timeout=300)
-    assert program.returncode == 1 and len(without_progress(error)) == 1
-    assert error.startswith("CLUSTER=tcp://127.0.0.1:9: no Dask scheduler there")
+    monkeypatch.setenv("CORPUS", str(buzz_corpus.folder))
+    monkeypatch.setenv("CLUSTER", "tcp://127.0.0.1:9")
+    monkeypatch.setattr(parallel, "WAIT_FOR_SCHEDULER", 0.1)
+    monkeypatch.setattr(sys, "argv", ["generate_images.py"])
+    assert generation_program.main() == 1
+    error = capsys.readouterr().err
+    assert len(without_progress(error)) == 1 and error.startswith("CLUSTER=tcp://127.0.0.1:9: no Dask scheduler there")
 
 
+@pytest.mark.release
 @pytest.mark.slow
 def test_nothing_of_it_is_imported_by_those_who_do_not_ask_for_it():
     told = subprocess.run(

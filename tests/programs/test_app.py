@@ -208,6 +208,18 @@ def test_the_kept_wav_is_the_recording_sample_for_sample_and_never_replaces_one(
     np.testing.assert_array_equal(read_signal(paths[2]), read_signal(FEMALE))
 
 
+def test_of_a_recording_that_cannot_be_kept_nothing_is_left(classifier, tmp_path, monkeypatch):
+    def full(file, kept):
+        kept.write(file.read(10))
+        raise OSError(28, "No space left on device")
+
+    result = analyse(classifier, FEMALE, name="seven.wav")
+    monkeypatch.setattr(page_module.shutil, "copyfileobj", full)
+    with pytest.raises(OSError, match="No space left"):
+        page_module.keep(result, tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize("probability, text", [(0.99999, "> 99.9%"), (0.5, "50.0%"), (1e-5, "< 0.1%")])
 def test_no_certainty_is_claimed(probability, text):
     assert page_module.percent(probability) == text
@@ -231,7 +243,8 @@ def test_without_a_model_one_line_says_so(monkeypatch, capsys):
     assert capsys.readouterr().err == "there is no trained model yet\n"
 
 
-def test_what_a_button_asks_of_a_recording_that_is_gone_is_a_sentence(classifier, tmp_path):
+def test_what_a_button_asks_of_a_recording_that_is_gone_is_a_sentence(classifier, tmp_path, monkeypatch):
+    monkeypatch.setattr(page_module, "MY_WAVS", tmp_path / "my_wavs")
     shutil.copy(FEMALE, tmp_path / "x.wav")
     page = page_module.Page(classifier)
     visit = SimpleNamespace(session_hash="visit")
@@ -240,6 +253,7 @@ def test_what_a_button_asks_of_a_recording_that_is_gone_is_a_sentence(classifier
     said = {command: page.act(command, visit)[1] for command in ('["look", 1, 0.5]', '["keep", 1, null]')}
     assert said['["look", 1, 0.5]'] == "x.wav is not there any more."
     assert said['["keep", 1, null]'] == "x.wav could not be kept: No such file or directory."
+    assert not list((tmp_path / "my_wavs").iterdir()), "an empty file is left"
     for nonsense in ('["look", 1, null]', '["look", 1, [2]]', "[]", "x", '["other", 1, null]'):
         assert page.act(nonsense, visit)[1] == ""
     for of_none in ('["look", null, 1]', '["keep", null, null]', '["keep", 7, null]'):
@@ -403,8 +417,9 @@ def test_what_is_said_into_the_microphone_is_answered_and_forgotten(server, tab,
     shots.append(tab.page.screenshot())
     tab.press("Stop")
     tab.page.wait_for_selector(".card .said")
-    shots.append(tab.page.screenshot())
-    if tab.page.viewport_size == SIZES["phone"]:
+    if tab.page.viewport_size == SIZES["phone"]:  # the page scrolls to the answer
+        tab.page.wait_for_function("document.querySelector('#status').getBoundingClientRect().top < 40")
+        shots.append(tab.page.screenshot())
         write_filmstrip(shots, pictures(tmp_path) / "page_filmstrip.png")
     newest = tab.page.locator(".card h3").first.inner_text()
     assert newest.startswith("Recording ") and tab.page.locator(".card .said").first.inner_text() == "female"

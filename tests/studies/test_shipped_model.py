@@ -146,6 +146,7 @@ def test_training_writes_a_model_that_loads_with_a_calibrated_card(librispeech, 
     assert listed["part"].value_counts().to_dict() == {"train": 6, "valid": 2} and listed["stamp"].is_unique
 
 
+@pytest.mark.release
 @pytest.mark.slow
 def test_the_onnx_graph_is_the_same_of_a_network_just_trained_and_of_one_from_its_file():
     loaded, card = load_network(SHIPPED_MODEL)

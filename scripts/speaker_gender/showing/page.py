@@ -249,18 +249,24 @@ def labelled(svg: str, text: str) -> str:
 def keep(result: Result, folder: Path) -> Path:
     """Writes the recording into the folder, under its name or, where that is taken, with a number; returns the path.
 
-    Raises OSError where it cannot be written.
+    Raises OSError where it cannot be written; nothing is then left of it.
     """
     stem = re.sub(r"[^\w-]+", "_", Path(result.name).stem).strip("_-")[:80] or "recording"
     folder.mkdir(parents=True, exist_ok=True)
-    for number in itertools.count(1):
-        path = folder / (f"{stem}{result.source.suffix}" if number == 1 else f"{stem}_{number}{result.source.suffix}")
-        try:
-            with path.open("xb") as kept, result.source.open("rb") as file:
-                shutil.copyfileobj(file, kept)
+    names = itertools.chain([stem], (f"{stem}_{number}" for number in itertools.count(2)))
+    with result.source.open("rb") as file:
+        for path in (folder / f"{name}{result.source.suffix}" for name in names):
+            try:
+                kept = path.open("xb")
+            except FileExistsError:
+                continue
+            try:
+                with kept:
+                    shutil.copyfileobj(file, kept)
+            except BaseException:
+                path.unlink()
+                raise
             return path
-        except FileExistsError:
-            continue
     raise AssertionError  # numbers do not end
 
 
@@ -411,7 +417,7 @@ def build_page(classifier: Classifier) -> gr.Blocks:
         gr.Markdown(INTRODUCTION, elem_id="introduction")
         with gr.Row(equal_height=True, elem_id="inputs"):
             microphone = gr.Audio(sources="microphone", type="filepath", label="Your voice", editable=False, buttons=[])
-            label = "Or sound files: voice messages, MP3, WAV, films; up to an hour"
+            label = "Or sound files and films, up to an hour"
             files = gr.File(file_count="multiple", label=label, height=150)
         with gr.Row(elem_id="samples"):
             gr.Markdown("Or synthetic voices:")
