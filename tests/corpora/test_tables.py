@@ -80,7 +80,7 @@ def test_a_table_without_digits_is_checked_described_divided_and_trained_on(list
     assert table["digit"].isna().all() and (table["language"] == "sv").all()
     with pytest.raises(ValueError, match="folds"):
         grouped_folds(table["speaker"], table["gender"])
-    recipe = Recipe(architecture="resnet34", image_size=(32, 32), epochs=1, batch_size=8, speaker_weight=1.0)
+    recipe = Recipe(architecture="small", image_size=(32, 32), epochs=1, batch_size=8, speaker_weight=1.0)
     images = load_images(corpus, table, size=recipe.image_size)
     _, card = train_model(corpus, images, table, random_split(table["image"]), recipe, name="one")
     assert card["corpus"] == "voices" and len(card["history"]) == 1
