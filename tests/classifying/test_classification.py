@@ -240,6 +240,7 @@ def test_a_card_that_is_none_is_one_line(network, tmp_path, text):
         load_classifier(path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "architecture, greys",
     [("small", (0, 256)), pytest.param("resnet34", (38, 44), marks=pytest.mark.slow)],  # greys that leave them unsure
@@ -256,6 +257,7 @@ def test_onnx_gives_the_answers_of_torch(ours, tmp_path, architecture, greys):
     assert by_onnx == pytest.approx(by_torch, abs=1e-6) and np.ptp(by_torch) > 1e-4
 
 
+@pytest.mark.slow
 def test_an_ensemble_answers_with_the_mean_of_its_members_scores_by_torch_and_by_onnx(ours, tmp_path):
     recipe, size = Recipe(architecture="small", image_size=(32, 56)), (32, 56)
     members = []
@@ -273,10 +275,12 @@ def test_an_ensemble_answers_with_the_mean_of_its_members_scores_by_torch_and_by
         np.testing.assert_allclose(log_odds(load_classifier(path).predict(images)), odds, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_the_onnx_file_tells_nothing_of_the_machine_that_made_it(network):
     assert str(ROOT).encode() not in to_onnx(network, RECIPE.image_size)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", [".safetensors", ".onnx"])
 def test_a_model_file_that_was_tampered_with_is_refused(ours, network, tmp_path, suffix):
     path = tmp_path / "gender.safetensors"

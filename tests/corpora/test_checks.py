@@ -45,6 +45,7 @@ def test_nothing_is_said_of_a_corpus_that_is_right_and_nothing_is_changed(buzz_c
     assert before == {path: path.read_bytes() for path in buzz_corpus.folder.rglob("*") if path.is_file()}
 
 
+@pytest.mark.slow
 def test_what_was_heard_is_kept_until_a_recording_changes(buzz_corpus, capsys):
     report(buzz_corpus)
     capsys.readouterr()

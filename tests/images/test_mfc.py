@@ -138,6 +138,7 @@ def test_reference_padding_is_the_published_one():
         assert drawn == [int(row["pad_front"]) for row in own]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(
     not (REFERENCE.exists() and WAVS.is_dir() and PUBLISHED.is_dir()), reason="reference images are not there"
 )

@@ -94,6 +94,7 @@ def network():
     return make_network(RECIPE).eval()
 
 
+@pytest.mark.slow
 def test_randomisation_goes_from_the_head_to_the_whole_and_spares_the_original(network):
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
     steps = {}
@@ -112,6 +113,7 @@ def test_randomisation_goes_from_the_head_to_the_whole_and_spares_the_original(n
     assert all(torch.equal(tensor, before[name]) for name, tensor in network.state_dict().items())
 
 
+@pytest.mark.slow
 def test_other_weights_give_other_maps(network):
     images = np.random.default_rng(0).integers(0, 256, (8, *RECIPE.image_size), dtype=np.uint8)
     card = {"recipe": {"image_size": list(RECIPE.image_size)}, "normalisation": {"mean": 0.5, "std": 0.3}}

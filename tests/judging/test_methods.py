@@ -118,6 +118,7 @@ def test_answers_that_are_no_answers_are_one_line(tmp_path, lines, problem):
         load_answers(answers_in(tmp_path, *lines), METHODS[SHIPPED][["recording", "speaker", "gender"]])
 
 
+@pytest.mark.slow
 def test_the_committed_answers_score_as_the_study_says_without_any_sound(monkeypatch, capsys):
     folder = methods.SHOWN
     monkeypatch.setattr("sys.argv", ["compare_methods.py", "--answers", str(folder / "public_classifier.csv")])

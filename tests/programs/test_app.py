@@ -97,6 +97,7 @@ def dialogue(tmp_path):
     return tmp_path / "dialogue.wav"
 
 
+@pytest.mark.slow
 def test_of_two_voices_it_shows_who_speaks_when_and_looks_where_it_is_told(classifier, dialogue):
     result = analyse(classifier, dialogue, name="dialogue.wav")
     assert result.answer.answer == "mixed" and "female" in page_module.in_words(result.answer)
@@ -106,6 +107,7 @@ def test_of_two_voices_it_shows_who_speaks_when_and_looks_where_it_is_told(class
     assert look.start > 5 and look.p_female < 0.5 < result.look.p_female
 
 
+@pytest.mark.slow
 def test_a_file_that_is_cut_off_is_answered_with_a_warning_and_so_is_its_player(classifier, tmp_path):
     sound = np.tile(np.pad(read_signal(FEMALE) / 32_768, (0, SAMPLE_RATE)), 45)  # over a minute
     soundfile.write(tmp_path / "x.wav", sound, SAMPLE_RATE)
@@ -115,6 +117,7 @@ def test_a_file_that_is_cut_off_is_answered_with_a_warning_and_so_is_its_player(
     assert closer_look(classifier, tmp_path / "x.wav", result.answer, at=50).p_female > 0.5
 
 
+@pytest.mark.slow
 def test_of_a_call_each_channel_is_answered_and_looked_at(classifier, tmp_path):
     words = [np.pad(read_signal(path) / 32_768, (0, SAMPLE_RATE // 2)) for path in (FEMALE, MALE)]
     call = np.zeros((8 * max(map(len, words)), 2))
@@ -141,6 +144,7 @@ def without_ids(svg: str) -> str:
     return re.sub(r'(id="|#)[\w-]+', r"\1", svg)
 
 
+@pytest.mark.slow
 def test_ten_threads_get_the_pictures_that_one_gets_and_leave_the_style_alone(classifier):
     voices = sorted(VOICES.glob("synthetic_*.wav"))
     alone, style = [analyse(classifier, path, name="x") for path in voices], dict(matplotlib.rcParams)

@@ -198,6 +198,7 @@ def test_to_recompute_is_to_recompute_what_is_older_than_the_run(buzz_corpus, mo
     assert len(set(wanted)) == 1 and before <= int(wanted[0]) <= time.time()
 
 
+@pytest.mark.slow
 def test_the_run_stops_at_a_failing_cell_and_shows_it(tmp_path, capsys):
     notebook = nbformat.v4.new_notebook(
         cells=[nbformat.v4.new_code_cell(source) for source in ("1 + 1", "raise ValueError('broken here')", "print(3)")]

@@ -32,6 +32,7 @@ run_main(main)""",
 }
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no such signals")
 @pytest.mark.parametrize("phase", PHASES)
 def test_ctrl_c_is_one_line_at_once(phase):

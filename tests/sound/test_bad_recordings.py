@@ -179,6 +179,7 @@ def sparse_wav(path: Path, *, seconds: int, rate: int) -> None:
         file.truncate(44 + 2 * seconds * rate)
 
 
+@pytest.mark.slow
 def test_more_than_twelve_hours_are_refused_at_once_and_two_gigabytes_are_not(tmp_path):
     sparse_wav(tmp_path / "sound.wav", seconds=12 * 3_600 + 1, rate=8_000)
     for read in (read_header, read_signal):
@@ -197,6 +198,7 @@ def test_many_channels_at_a_high_rate_for_long_are_refused_at_once(tmp_path):
         one_line_naming(path, "too much sound", read=read)
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_a_recordings_length(tmp_path):
     sparse_wav(tmp_path / "sound.wav", seconds=1_800, rate=8_000)  # as one signal 690 MB
     tracemalloc.start()
@@ -492,6 +494,7 @@ def test_any_damage_is_a_signal_or_one_line(tmp_path, content, changes, stop):
     is_read_or_refused(tmp_path / "sound.wav", bytes(damaged[:stop]))
 
 
+@pytest.mark.slow
 @few(max_examples=40)
 @given(
     words=st.lists(st.tuples(st.floats(0.05, 2), st.floats(60, 400), st.floats(0, 30_000)), max_size=4),

@@ -91,6 +91,7 @@ def test_what_is_read_in_blocks_is_what_is_resampled_in_one_piece(tmp_path, monk
     assert len(in_one) == 3 * SAMPLE_RATE
 
 
+@pytest.mark.slow
 def test_what_is_longer_than_a_signal_is_read_in_pieces_cut_in_pauses(tmp_path, monkeypatch):
     path, starts = tmp_path / "sound.wav", np.arange(0.3, 40, 1.1)
     sound = np.round(recording(*starts, seconds=41))

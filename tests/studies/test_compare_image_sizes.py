@@ -2,6 +2,8 @@
 
 from functools import partial
 
+import pytest
+
 from speaker_gender.corpora.audiomnist import load_recordings
 from speaker_gender.images.generation import generate_images
 from speaker_gender.judging.comparisons import load_image_sizes
@@ -9,6 +11,7 @@ from speaker_gender.learning.recipes import Recipe
 from studies import compare_image_sizes
 
 
+@pytest.mark.slow
 def test_each_size_is_trained_once_and_shown_in_order(buzz_corpus, monkeypatch, capsys):
     generate_images(buzz_corpus, load_recordings(buzz_corpus), n_jobs=1)
     monkeypatch.setattr(compare_image_sizes, "SIZES", ((16, 98), (32, 32)))

@@ -3,12 +3,15 @@
 import json
 from dataclasses import replace
 
+import pytest
+
 from speaker_gender import config
 from speaker_gender.corpora.audiomnist import load_recordings
 from speaker_gender.images.generation import generate_images
 from studies import same_error
 
 
+@pytest.mark.slow
 def test_each_run_ends_at_the_error_and_is_kept(buzz_corpus, monkeypatch, capsys, tmp_path):
     generate_images(buzz_corpus, load_recordings(buzz_corpus), n_jobs=1)
     monkeypatch.setattr(config, "PNGS", tmp_path)
