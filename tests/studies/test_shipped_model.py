@@ -3,6 +3,7 @@
 import json
 
 import numpy as np
+import onnx
 import pandas as pd
 import pytest
 import soundfile
@@ -151,7 +152,10 @@ def test_training_writes_a_model_that_loads_with_a_calibrated_card(librispeech, 
 def test_the_onnx_graph_is_the_same_of_a_network_just_trained_and_of_one_from_its_file():
     loaded, card = load_network(SHIPPED_MODEL)
     trained = load_network(SHIPPED_MODEL)[0].to(memory_format=torch.channels_last)  # as fastai's ChannelsLast leaves it
-    assert to_onnx(trained, card["image_size"]) == to_onnx(loaded, card["image_size"])
+    exported = [onnx.load_from_string(to_onnx(network, card["image_size"])) for network in (trained, loaded)]
+    for model in exported:  # PyTorch's first export in a process notes sizes there that its later ones leave out
+        del model.graph.metadata_props[:]
+    assert exported[0] == exported[1]
 
 
 @pytest.mark.slow

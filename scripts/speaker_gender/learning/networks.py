@@ -190,7 +190,8 @@ def to_onnx(network: nn.Module, image_size: tuple[int, int]) -> bytes:
     """Export a network as an ONNX graph.
 
     `image_size`: height and width in pixels. Returns the bytes of an ONNX file: images, float32 (n, 1, height, width),
-    normalised, and for a Fusion mels, float32 (n, 100, 40) → scores, float32 (n, 2).
+    normalised, and for a Fusion mels, float32 (n, 100, 40) → scores, float32 (n, 2). Those of a process's first export
+    are always the same; later ones lack some of PyTorch's notes on sizes.
     """
     import onnx  # here, because only those who train the shipped model need it
 
