@@ -90,7 +90,7 @@ def read_one(content: bytes) -> None:
 if __name__ == "__main__":
     if len(sys.argv) < 2 or sys.argv[1].startswith("-"):
         sys.exit(__doc__)
-    if not Path(sys.argv[1]).is_dir():
+    if not any(Path(sys.argv[1]).glob("*")):
         make_seeds(Path(sys.argv[1]))
     atheris.Setup(sys.argv, read_one)
     atheris.Fuzz()
