@@ -178,14 +178,8 @@ def make_dls(
     def gender(index: int):
         return labels[index]
 
-    def number_of(kind: np.ndarray):
-        def number(index: int):
-            return TensorCategory(int(kind[index]))
-
-        return number
-
     transforms = [[image], [gender, Categorize(vocab=list(GENDERS), sort=False)]]
-    transforms += [[number_of(kind)] for kind in (speakers, digits) if kind is not None]
+    transforms += [[_number_of(kind)] for kind in (speakers, digits) if kind is not None]
     datasets = Datasets(range(len(images)), transforms, splits=parts, n_inp=1)
     has_gpu = torch.cuda.is_available()
     normalise = Normalize.from_stats([mean], [std], cuda=has_gpu)
@@ -196,6 +190,13 @@ def make_dls(
         device=torch.device("cuda" if has_gpu else "cpu"),
         after_batch=[IntToFloatTensor(), TimeShift(max_shift), normalise],
     )
+
+
+def _number_of(kind: np.ndarray):
+    def number(index: int):
+        return TensorCategory(int(kind[index]))
+
+    return number
 
 
 def grey_stats(images: np.ndarray) -> tuple[float, float]:
