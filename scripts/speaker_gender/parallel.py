@@ -29,6 +29,7 @@ LARGEST_BATCH = 512  # items; smaller ones would keep the scheduler busier than 
 BATCHES_A_WORKER = 4  # at least, so that workers end at about the same time
 EXPECTED_WORKERS = 16  # on a cluster at least, because more may join later
 WAIT_FOR_SCHEDULER = 10  # seconds
+CLEANING_UP = "ignore:resource_tracker:UserWarning"
 
 
 class ClusterError(OSError):
@@ -100,6 +101,9 @@ def _on_this_machine(
 
     from joblib import Parallel, delayed
 
+    known = os.environ.get("PYTHONWARNINGS", "")  # which joblib's process that cleans up behind a stopped program reads
+    if CLEANING_UP not in known:
+        os.environ["PYTHONWARNINGS"] = ",".join(filter(None, [known, CLEANING_UP]))
     with _ignoring_ctrl_c():  # which workers inherit: their parent ends them
         work = Parallel(n_jobs=n_jobs, return_as="generator")(
             delayed(_work)(function, some, os.getpid()) for some in _batches(items, batch)
