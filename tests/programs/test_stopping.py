@@ -9,6 +9,7 @@ import sys
 import pytest
 
 from speaker_gender.config import ROOT
+from speaker_gender.parallel import in_parallel
 
 PROGRAMS = [path for path in (ROOT / "scripts").rglob("*.py") if '__name__ == "__main__":' in path.read_text()]
 START = "import time\nfrom speaker_gender.stopping import end_quietly, run_main\nend_quietly('Stopped')\n"
@@ -49,6 +50,16 @@ def test_ctrl_c_is_one_line_at_once(phase):
     os.killpg(process.pid, signal.SIGINT)
     _, error = process.communicate(timeout=300)
     assert (process.returncode, error) == (130, "\nStopped\n")
+
+
+def test_joblibs_process_that_cleans_up_behind_a_stopped_program_says_nothing(monkeypatch):
+    monkeypatch.setenv("PYTHONWARNINGS", "ignore::DeprecationWarning")
+    assert list(in_parallel(int, ["1", "2", "3"], batch=1, n_jobs=2)) == [1, 2, 3]
+    code = "import warnings; warnings.warn('{}: There appear to be 3 leaked semlock objects to clean up')"
+    for source, is_told in (("resource_tracker", False), ("another", True)):
+        told = subprocess.run([sys.executable, "-c", code.format(source)], capture_output=True, text=True, check=True)
+        assert bool(told.stderr) == is_told
+    assert os.environ["PYTHONWARNINGS"].startswith("ignore::DeprecationWarning,"), "what a user set stays"
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no such signals")
